@@ -1,0 +1,139 @@
+//! Every way a request can fail, and what the client is told: the single table of status, type and retry.
+//!
+//! Pure: `handlers` turn a [`GatewayError`] into an HTTP answer, `translate::error` makes one from what a
+//! provider said.
+
+use crate::wire::anthropic::message::{ErrorDetails, ErrorType};
+
+/// Why a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The request is wrong, by our rules or the provider's.
+    InvalidRequest,
+    /// The prompt is longer than the model's context.
+    ContextOverflow,
+    /// Client key missing or wrong.
+    Unauthenticated,
+    /// The provider's moderation refused the prompt.
+    Moderated,
+    UnknownModel,
+    UnknownPath,
+    WrongMethod,
+    /// Content type or encoding that we do not read.
+    UnsupportedMedia,
+    BodyTooLarge,
+    /// The client did not send its body in time or broke off.
+    BodyIncomplete,
+    /// The provider's rate limit.
+    RateLimited,
+    /// The provider refuses our key or our credit.
+    ProviderAccount,
+    /// A configured route names a model that its provider does not have.
+    ProviderNotFound,
+    /// The provider, or our limit on it, ran out of time.
+    Timeout,
+    /// The provider failed with a 500.
+    ProviderFailed,
+    /// The provider's answer makes no sense.
+    InvalidResponse,
+    /// The provider broke off in the middle of an answer.
+    Interrupted,
+    /// The provider says that it is overloaded, down or not ready.
+    Overloaded,
+    /// No connection to the provider.
+    Unreachable,
+    /// No provider of this model has a key.
+    NoRoute,
+    /// The gateway is shutting down.
+    Draining,
+    /// Our own fault.
+    Internal,
+}
+
+impl Cause {
+    /// HTTP status, error type, and whether the same request may succeed when sent again.
+    pub fn answer(self) -> (u16, ErrorType, bool) {
+        use ErrorType::*;
+        match self {
+            Cause::InvalidRequest | Cause::ContextOverflow => (400, InvalidRequestError, false),
+            Cause::Unauthenticated => (401, AuthenticationError, false),
+            Cause::Moderated => (403, PermissionError, false),
+            Cause::UnknownModel | Cause::UnknownPath | Cause::ProviderNotFound => (404, NotFoundError, false),
+            Cause::WrongMethod => (405, InvalidRequestError, false),
+            Cause::BodyTooLarge => (413, RequestTooLarge, false),
+            Cause::BodyIncomplete => (400, InvalidRequestError, false),
+            Cause::UnsupportedMedia => (415, InvalidRequestError, false),
+            Cause::RateLimited => (429, RateLimitError, true),
+            Cause::ProviderAccount => (502, ApiError, false),
+            Cause::ProviderFailed | Cause::InvalidResponse | Cause::Interrupted => (502, ApiError, true),
+            Cause::Timeout => (504, TimeoutError, true),
+            Cause::Overloaded | Cause::Unreachable | Cause::Draining => (529, OverloadedError, true),
+            Cause::NoRoute => (529, OverloadedError, false),
+            Cause::Internal => (500, ApiError, true),
+        }
+    }
+
+    /// Whether the gateway or a provider failed, as opposed to a caller who was wrong.
+    pub fn is_failure(self) -> bool {
+        match self {
+            Cause::InvalidRequest
+            | Cause::ContextOverflow
+            | Cause::Unauthenticated
+            | Cause::Moderated
+            | Cause::UnknownModel
+            | Cause::UnknownPath
+            | Cause::WrongMethod
+            | Cause::UnsupportedMedia
+            | Cause::BodyTooLarge
+            | Cause::BodyIncomplete
+            | Cause::Draining => false,
+            Cause::RateLimited
+            | Cause::ProviderAccount
+            | Cause::ProviderNotFound
+            | Cause::Timeout
+            | Cause::ProviderFailed
+            | Cause::InvalidResponse
+            | Cause::Interrupted
+            | Cause::Overloaded
+            | Cause::Unreachable
+            | Cause::NoRoute
+            | Cause::Internal => true,
+        }
+    }
+
+    /// Whether another provider of the same model may do better.
+    pub fn next_route_may_help(self) -> bool {
+        self.is_failure() && !matches!(self, Cause::NoRoute | Cause::Internal)
+    }
+}
+
+/// A failed request: what the client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayError {
+    pub cause: Cause,
+    /// For the client's eyes: no keys, no addresses, no internals.
+    pub message: String,
+    /// Seconds.
+    pub retry_after: Option<u64>,
+    pub details: Option<ErrorDetails>,
+}
+
+impl GatewayError {
+    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
+        GatewayError { cause, message: message.into(), retry_after: None, details: None }
+    }
+
+    /// With the number of seconds after which the client may try again.
+    pub fn retry_after(mut self, seconds: Option<u64>) -> Self {
+        self.retry_after = seconds;
+        self
+    }
+}
+
+impl std::fmt::Display for GatewayError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for GatewayError {}

@@ -1,0 +1,168 @@
+//! How one kind of provider differs from another, as plain data.
+//!
+//! A new quirk is a field here with a value for each dialect, never a test for a provider's name elsewhere.
+
+use serde::{Deserialize, Serialize};
+
+/// What a provider takes and how it wants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dialect {
+    /// The field that bounds the answer's length.
+    pub max_tokens_field: MaxTokensField,
+    /// The most stop sequences in one request; the rest is dropped and said.
+    pub max_stop_sequences: usize,
+    /// Whether `top_k` is taken.
+    pub top_k: bool,
+    /// Whether prompt-cache marks are taken, on content parts and at the top level.
+    pub cache_control: bool,
+    /// How the wish to think is spelt.
+    pub reasoning: ReasoningField,
+    /// Whether `user` (a hash of the client's `metadata.user_id`) is taken.
+    pub user: bool,
+    /// Whether `file` parts (PDF) are taken.
+    pub files: bool,
+    /// What becomes of a system turn inside the conversation.
+    pub inner_system: InnerSystem,
+    /// What becomes of a final assistant turn.
+    pub prefill: Prefill,
+    /// Whether the `web` plugin stands in for Anthropic's web search.
+    pub web_plugin: bool,
+    /// How thinking of earlier turns goes back to the provider.
+    pub replay: Replay,
+}
+
+/// See [`Dialect::max_tokens_field`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxTokensField {
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+impl MaxTokensField {
+    /// The field's name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            MaxTokensField::MaxTokens => "max_tokens",
+            MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+/// See [`Dialect::reasoning`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasoningField {
+    /// Not taken.
+    None,
+    /// `reasoning: {"effort": ...}`, with `none` for no reasoning.
+    ReasoningEffortObject,
+    /// `reasoning_effort`.
+    ReasoningEffort,
+}
+
+/// See [`Dialect::inner_system`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InnerSystem {
+    /// Stays a system message where it is.
+    Keep,
+    /// Becomes a user message in `<system>` tags: many chat templates allow a system message in front only.
+    Demote,
+}
+
+/// See [`Dialect::prefill`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefill {
+    /// Sent as it is: the provider continues it.
+    Send,
+    /// Sent with vLLM's `continue_final_message`.
+    ContinueFinalMessage,
+    /// Refused with a 400.
+    Reject,
+}
+
+/// See [`Dialect::replay`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replay {
+    /// Left out.
+    None,
+    /// As `reasoning_details`, exactly as they came.
+    ReasoningDetails,
+    /// As `reasoning_content`.
+    ReasoningContent,
+}
+
+impl Dialect {
+    /// The dialect of that name: `openrouter`, `featherless`, `openai` or `generic`.
+    pub fn named(name: &str) -> Option<Dialect> {
+        match name {
+            "openrouter" => Some(Dialect::openrouter()),
+            "featherless" => Some(Dialect::featherless()),
+            "openai" => Some(Dialect::openai()),
+            "generic" => Some(Dialect::generic()),
+            _ => None,
+        }
+    }
+
+    /// All names, for messages.
+    pub const NAMES: [&'static str; 4] = ["openrouter", "featherless", "openai", "generic"];
+
+    /// OpenRouter, as its package's request types list the fields.
+    pub fn openrouter() -> Dialect {
+        Dialect {
+            max_tokens_field: MaxTokensField::MaxTokens,
+            max_stop_sequences: 4,
+            top_k: true,
+            cache_control: true,
+            reasoning: ReasoningField::ReasoningEffortObject,
+            user: true,
+            files: true,
+            inner_system: InnerSystem::Keep,
+            prefill: Prefill::Send,
+            web_plugin: true,
+            replay: Replay::ReasoningDetails,
+        }
+    }
+
+    /// Featherless: open models behind vLLM.
+    pub fn featherless() -> Dialect {
+        Dialect { replay: Replay::ReasoningContent, ..Dialect::generic() }
+    }
+
+    /// OpenAI itself.
+    pub fn openai() -> Dialect {
+        Dialect {
+            max_tokens_field: MaxTokensField::MaxCompletionTokens,
+            max_stop_sequences: 4,
+            top_k: false,
+            cache_control: false,
+            reasoning: ReasoningField::ReasoningEffort,
+            user: true,
+            files: true,
+            inner_system: InnerSystem::Keep,
+            prefill: Prefill::Reject,
+            web_plugin: false,
+            replay: Replay::None,
+        }
+    }
+
+    /// vLLM, SGLang, llama.cpp, Ollama: the common ground of the open servers.
+    pub fn generic() -> Dialect {
+        Dialect {
+            max_tokens_field: MaxTokensField::MaxTokens,
+            max_stop_sequences: 16,
+            top_k: true,
+            cache_control: false,
+            reasoning: ReasoningField::None,
+            user: false,
+            files: false,
+            inner_system: InnerSystem::Demote,
+            prefill: Prefill::Send,
+            web_plugin: false,
+            replay: Replay::None,
+        }
+    }
+}
