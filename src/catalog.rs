@@ -1,0 +1,269 @@
+//! Which models there are, where they are served, and under which label they are counted.
+//!
+//! Built once from the settings and shared by all workers. Knows no HTTP, no actors and no JSON.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::RwLock;
+
+use crate::config::{Model, Price, Settings};
+
+/// The label of wildcard models beyond the bound.
+const OTHER: &str = "other";
+/// The longest label of a model that only a wildcard names, in bytes.
+const MAX_LABEL: usize = 100;
+
+/// A model's place in [`Catalog::label`]: what metrics carry instead of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ModelLabel(pub u32);
+
+/// A provider's place in [`Catalog::providers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProviderId(pub u16);
+
+/// A usable way to a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub provider: ProviderId,
+    /// The provider's id of the model.
+    pub model: String,
+}
+
+/// What was found for the id that a client asked for.
+#[derive(Debug, Clone)]
+pub struct Resolved<'a> {
+    pub label: ModelLabel,
+    /// Those whose provider has its key, in order; none when all are off.
+    pub routes: Vec<Route>,
+    /// The most output tokens.
+    pub max_tokens: Option<u64>,
+    pub price: Option<Price>,
+    /// The entry of the configuration.
+    pub model: &'a Model,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Catalog {
+    models: Vec<Model>,
+    by_id: HashMap<String, usize>,
+    /// Indices of entries whose id ends in `*`, the longest prefix first.
+    wildcards: Vec<usize>,
+    providers: Vec<String>,
+    usable: HashSet<ProviderId>,
+    labels: RwLock<Labels>,
+    max_dynamic: usize,
+}
+
+#[derive(Debug, Default)]
+struct Labels {
+    names: Vec<String>,
+    by_name: HashMap<String, ModelLabel>,
+    /// How many of the names come from the configuration, `other` included.
+    fixed: usize,
+}
+
+impl Labels {
+    fn add(&mut self, name: &str) -> ModelLabel {
+        let label = ModelLabel(self.names.len() as u32);
+        self.names.push(name.to_owned());
+        self.by_name.insert(name.to_owned(), label);
+        label
+    }
+}
+
+impl Catalog {
+    /// `has_key` tells whether a provider can be called.
+    pub fn new(settings: &Settings, has_key: impl Fn(&str) -> bool) -> Catalog {
+        let models = settings.models.clone();
+        let mut by_id = HashMap::new();
+        let mut wildcards = Vec::new();
+        let mut labels = Labels::default();
+        for (at, model) in models.iter().enumerate() {
+            if model.id.ends_with('*') {
+                wildcards.push(at);
+            } else {
+                by_id.insert(model.id.clone(), at);
+                labels.add(&model.id);
+            }
+        }
+        if !wildcards.is_empty() && !labels.by_name.contains_key(OTHER) {
+            labels.add(OTHER);
+        }
+        labels.fixed = labels.names.len();
+        wildcards.sort_by_key(|at| std::cmp::Reverse(models[*at].id.len()));
+        let providers: Vec<String> = settings.providers.iter().map(|provider| provider.name.clone()).collect();
+        let ids = (0u16..).zip(&providers).filter(|(_, name)| has_key(name)).map(|(id, _)| ProviderId(id));
+        Catalog {
+            usable: ids.collect(),
+            models,
+            by_id,
+            wildcards,
+            providers,
+            labels: RwLock::new(labels),
+            max_dynamic: settings.metrics.max_dynamic_models,
+        }
+    }
+
+    /// Finds the model that a client asked for; `None` when no entry takes this id.
+    pub fn resolve(&self, asked: &str) -> Option<Resolved<'_>> {
+        let (model, label) = match self.by_id.get(asked) {
+            Some(at) => (&self.models[*at], self.known_label(asked)?),
+            None => {
+                let takes = |at: &&usize| {
+                    let prefix = self.models[**at].id.trim_end_matches('*');
+                    asked.len() > prefix.len() && asked.starts_with(prefix)
+                };
+                (&self.models[*self.wildcards.iter().find(takes)?], self.dynamic_label(asked))
+            }
+        };
+        let routes = model.routes.iter().filter_map(|route| {
+            let provider = self.provider_id(&route.provider).filter(|id| self.usable.contains(id))?;
+            let model = if route.model == "*" { asked.to_owned() } else { route.model.clone() };
+            Some(Route { provider, model })
+        });
+        Some(Resolved { label, routes: routes.collect(), max_tokens: model.max_tokens, price: model.price, model })
+    }
+
+    fn known_label(&self, id: &str) -> Option<ModelLabel> {
+        self.labels.read().unwrap_or_else(|poisoned| poisoned.into_inner()).by_name.get(id).copied()
+    }
+
+    /// The label of a model that only a wildcard names: its id without the provider's prefix, as long as there is room.
+    fn dynamic_label(&self, asked: &str) -> ModelLabel {
+        let name = label_text(asked);
+        if let Some(label) = self.known_label(&name) {
+            return label;
+        }
+        let mut labels = self.labels.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let full = labels.names.len() - labels.fixed >= self.max_dynamic;
+        match labels.by_name.get(if full { OTHER } else { &name }) {
+            Some(label) => *label,
+            None => labels.add(&name),
+        }
+    }
+
+    fn provider_id(&self, name: &str) -> Option<ProviderId> {
+        (0u16..).zip(&self.providers).find(|(_, known)| *known == name).map(|(id, _)| ProviderId(id))
+    }
+
+    /// The names of all providers, in the order of their ids.
+    pub fn providers(&self) -> &[String] {
+        &self.providers
+    }
+
+    /// The provider's name.
+    pub fn provider_name(&self, id: ProviderId) -> &str {
+        self.providers.get(usize::from(id.0)).map_or("", String::as_str)
+    }
+
+    /// Whether any provider can be called.
+    pub fn any_usable(&self) -> bool {
+        !self.usable.is_empty()
+    }
+
+    /// Whether this provider can be called.
+    pub fn is_usable(&self, id: ProviderId) -> bool {
+        self.usable.contains(&id)
+    }
+
+    /// The text of a label.
+    pub fn label(&self, label: ModelLabel) -> String {
+        let labels = self.labels.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        labels.names.get(label.0 as usize).cloned().unwrap_or_else(|| OTHER.to_owned())
+    }
+
+    /// The labels that exist from the start.
+    pub fn fixed_labels(&self) -> Vec<(ModelLabel, String)> {
+        let labels = self.labels.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        (0u32..).map(ModelLabel).zip(labels.names.iter().take(labels.fixed).cloned()).collect()
+    }
+
+    /// The entries that clients can list: those with an id of their own.
+    pub fn listed(&self) -> impl Iterator<Item = &Model> {
+        self.models.iter().filter(|model| !model.id.ends_with('*'))
+    }
+
+    /// The entry with exactly this id.
+    pub fn entry(&self, id: &str) -> Option<&Model> {
+        self.by_id.get(id).map(|at| &self.models[*at])
+    }
+
+    /// Ids of all entries of which no route can be used.
+    pub fn without_route(&self) -> Vec<&str> {
+        let dead = |model: &&Model| {
+            !model
+                .routes
+                .iter()
+                .any(|route| self.provider_id(&route.provider).is_some_and(|id| self.usable.contains(&id)))
+        };
+        self.models.iter().filter(dead).map(|model| model.id.as_str()).collect()
+    }
+}
+
+/// What an id looks like as a label: no provider's prefix (the dashboards' patterns are anchored), bounded, and
+/// nothing in it that a client could play tricks with.
+fn label_text(asked: &str) -> String {
+    let bare = asked.rsplit('/').find(|part| !part.is_empty()).unwrap_or(OTHER);
+    let kept = |c: char| if c.is_ascii_alphanumeric() || ".-_:@+".contains(c) { c } else { '_' };
+    bare.chars().take(MAX_LABEL).map(kept).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(models: &str, max_dynamic: usize) -> Catalog {
+        let text = format!(
+            "[metrics]\nmax_dynamic_models = {max_dynamic}\n[[providers]]\nname = \"a\"\ndialect = \"generic\"\nbase_url = \"http://a/v1\"\n[[providers]]\nname = \"b\"\ndialect = \"generic\"\nbase_url = \"http://b/v1\"\n{models}"
+        );
+        let file = std::env::temp_dir().join(format!(
+            "gatewayz-catalog-{}-{:?}.toml",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        std::fs::write(&file, text).unwrap();
+        let loaded = crate::config::load::load(Some(&file), &Default::default());
+        std::fs::remove_file(&file).unwrap();
+        Catalog::new(&loaded.unwrap().settings, |name| name == "a")
+    }
+
+    const MODELS: &str = r#"
+        [[models]]
+        id = "exact"
+        routes = [ { provider = "b", model = "up" }, { provider = "a", model = "up-a" } ]
+        [[models]]
+        id = "*"
+        routes = [ { provider = "a", model = "*" } ]
+        [[models]]
+        id = "gpt-*"
+        routes = [ { provider = "a", model = "any-gpt" } ]
+        [[models]]
+        id = "dead"
+        routes = [ { provider = "b", model = "x" } ]
+    "#;
+
+    #[test]
+    fn exact_ids_win_then_the_longest_wildcard() {
+        let catalog = catalog(MODELS, 10);
+        let upstream =
+            |id: &str| catalog.resolve(id).unwrap().routes.iter().map(|route| route.model.clone()).collect::<Vec<_>>();
+        assert_eq!(upstream("exact"), ["up-a"]);
+        assert_eq!(upstream("gpt-9"), ["any-gpt"]);
+        assert_eq!(upstream("vendor/thing"), ["vendor/thing"]);
+        assert!(upstream("dead").is_empty());
+        assert_eq!(catalog.without_route(), ["dead"]);
+    }
+
+    #[test]
+    fn labels_of_wildcard_models_are_bounded_and_bare() {
+        let catalog = catalog(MODELS, 2);
+        let label = |id: &str| catalog.label(catalog.resolve(id).unwrap().label);
+        assert_eq!(label("exact"), "exact");
+        assert_eq!(label("vendor/one"), "one");
+        assert_eq!(label("other-vendor/exact"), "exact");
+        assert_eq!(label("two\n\"evil\""), "two__evil_");
+        assert_eq!(label("three"), "other");
+        assert_eq!(label("vendor/one"), "one");
+        assert_eq!(catalog.fixed_labels().len(), 3);
+    }
+}

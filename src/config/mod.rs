@@ -1,0 +1,189 @@
+//! Settings: what can be configured, with meaning and units. How they are read is [`load`]'s business, what
+//! must hold among them [`rules`]'s.
+//!
+//! The values of every section come from `config/default.toml`, so that a default stands in one place.
+//! Secrets come from the environment only and are never part of [`Settings`].
+
+pub mod load;
+mod rules;
+pub mod secrets;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+use crate::translate::dropped::Unsupported;
+
+/// Everything that can be set, secrets apart.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub server: Server,
+    pub auth: Auth,
+    pub metrics: Metrics,
+    pub stream: Stream,
+    pub translation: Translation,
+    #[serde(default)]
+    pub providers: Vec<Provider>,
+    #[serde(default)]
+    pub models: Vec<Model>,
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The address to listen on; `::` takes IPv4 too.
+    pub host: String,
+    pub port: u16,
+    /// Threads; 0 for one per available core.
+    pub workers: usize,
+    /// The largest request body.
+    pub max_body: ByteSize,
+    /// The most connections, over all workers.
+    pub max_connections: usize,
+    /// How long a client may take to send the head of its request.
+    #[serde(with = "humantime_serde")]
+    pub client_header_timeout: Duration,
+    /// After SIGTERM: how long the listener stays open while new requests are turned away.
+    #[serde(with = "humantime_serde")]
+    pub drain_notice: Duration,
+    /// How long open requests may then go on.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+}
+
+/// Who may call. Plain keys come from `GATEWAYZ_API_KEYS`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// SHA-256 of client keys, hex, as `gatewayz keygen` prints them.
+    pub key_sha256: Vec<String>,
+}
+
+/// What is shown to Prometheus. The bearer token comes from `METRICS_TOKEN`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// The most models reached by a wildcard that get a label of their own; the rest shares `other`.
+    pub max_dynamic_models: usize,
+}
+
+/// Streamed answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stream {
+    /// The longest silence towards the client.
+    #[serde(with = "humantime_serde")]
+    pub ping_interval: Duration,
+    /// How long the status of a stream stays open while the provider has sent no content.
+    #[serde(with = "humantime_serde")]
+    pub commit_after: Duration,
+    /// The longest line of a provider's stream.
+    pub max_line: ByteSize,
+    /// The most that is held of one message's tool calls.
+    pub max_tool_buffer: ByteSize,
+}
+
+/// Fields that a provider cannot take.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Translation {
+    pub unsupported: Unsupported,
+}
+
+/// A service that answers chat completions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// Its name in routes, metrics and logs.
+    pub name: String,
+    /// `openrouter`, `featherless`, `openai` or `generic`.
+    pub dialect: String,
+    /// What stands before `/chat/completions`.
+    pub base_url: String,
+    /// The environment variable that holds the key. Absent: no key is sent.
+    #[serde(default)]
+    pub api_key_env: Option<String>,
+    /// For name resolution, connection and TLS together.
+    #[serde(with = "humantime_serde", default = "defaults::connect_timeout")]
+    pub connect_timeout: Duration,
+    /// Until the head of the answer.
+    #[serde(with = "humantime_serde", default = "defaults::provider_timeout")]
+    pub first_byte_timeout: Duration,
+    /// The longest silence in an answer.
+    #[serde(with = "humantime_serde", default = "defaults::provider_timeout")]
+    pub idle_timeout: Duration,
+    /// For one attempt as a whole.
+    #[serde(with = "humantime_serde", default = "defaults::total_timeout")]
+    pub total_timeout: Duration,
+    /// Sent with every request.
+    #[serde(default)]
+    pub extra_headers: BTreeMap<String, String>,
+    /// Added to every request body; its keys win.
+    #[serde(default)]
+    pub extra_body: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A model that clients can ask for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// What clients ask for, and the metric label. `gpt-*` and `*` take ids that no entry names.
+    pub id: String,
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// RFC 3339; the epoch when absent.
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// Context, in tokens.
+    #[serde(default)]
+    pub max_input_tokens: Option<u64>,
+    /// Output, in tokens: shown to clients, and the cap of what is asked of the provider.
+    #[serde(default)]
+    pub max_tokens: Option<u64>,
+    /// In the order in which they are tried.
+    pub routes: Vec<Route>,
+    #[serde(default)]
+    pub price: Option<Price>,
+}
+
+/// A provider, and what it calls the model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    pub provider: String,
+    /// The provider's id; `*` is the id as asked.
+    pub model: String,
+}
+
+/// US dollars per million tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    pub input: f64,
+    pub output: f64,
+    #[serde(default)]
+    pub cache_read: f64,
+    #[serde(default)]
+    pub cache_write: f64,
+}
+
+/// Of the settings of a list's entries, which no section of the default file can hold.
+mod defaults {
+    use std::time::Duration;
+
+    pub fn connect_timeout() -> Duration {
+        Duration::from_secs(5)
+    }
+
+    pub fn provider_timeout() -> Duration {
+        Duration::from_secs(120)
+    }
+
+    pub fn total_timeout() -> Duration {
+        Duration::from_secs(600)
+    }
+}

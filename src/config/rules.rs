@@ -1,0 +1,116 @@
+//! What must hold among settings that are right one by one: names that exist, addresses that can be called.
+
+use std::collections::BTreeSet;
+
+use super::{Provider, Settings};
+use crate::translate::dialect::Dialect;
+
+/// Stands in `x-gatewayz-provider` for answers that no provider gave.
+pub const RESERVED_NAME: &str = "gatewayz";
+
+type Mistake = (String, String);
+
+/// All that does not hold, as key and problem.
+pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
+    let mut found = Vec::new();
+    let mut say = |key: String, problem: String| found.push((key, problem));
+    if settings.server.host.parse::<std::net::IpAddr>().is_err() {
+        say("server.host".into(), format!("{:?} is no IP address", settings.server.host));
+    }
+    for (at, digest) in settings.auth.key_sha256.iter().enumerate() {
+        if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            say(format!("auth.key_sha256[{at}]"), "not a SHA-256 in 64 hex digits (see `gatewayz keygen`)".into());
+        }
+    }
+    for (name, duration) in
+        [("ping_interval", settings.stream.ping_interval), ("commit_after", settings.stream.commit_after)]
+    {
+        if duration.is_zero() {
+            say(format!("stream.{name}"), "must be longer than 0".into());
+        }
+    }
+    let mut names = BTreeSet::new();
+    for (at, provider) in settings.providers.iter().enumerate() {
+        let key = |field: &str| format!("providers[{at}].{field}");
+        if !is_name(&provider.name) {
+            say(key("name"), format!("{:?} is no name: letters, digits, - and _ only", provider.name));
+        } else if provider.name == RESERVED_NAME {
+            say(key("name"), format!("{RESERVED_NAME:?} means the gateway itself"));
+        } else if !names.insert(provider.name.as_str()) {
+            say(key("name"), format!("{:?} is the name of another provider too", provider.name));
+        }
+        provider_mistakes(provider, &key, &mut say);
+    }
+    let mut ids = BTreeSet::new();
+    for (at, model) in settings.models.iter().enumerate() {
+        let key = |field: &str| format!("models[{at}].{field}");
+        if model.id.is_empty() || model.id.trim_end_matches('*').contains('*') || model.id.ends_with("**") {
+            say(key("id"), format!("{:?}: a * may stand at the end only, once", model.id));
+        }
+        if !ids.insert(model.id.as_str()) {
+            say(key("id"), format!("{:?} is the id of another model too", model.id));
+        }
+        if model.routes.is_empty() {
+            say(key("routes"), "a model needs at least one route".into());
+        }
+        if model.max_tokens == Some(0) {
+            say(key("max_tokens"), "must be at least 1".into());
+        }
+        for (place, route) in model.routes.iter().enumerate() {
+            if !settings.providers.iter().any(|provider| provider.name == route.provider) {
+                let known: Vec<&str> = settings.providers.iter().map(|provider| provider.name.as_str()).collect();
+                say(
+                    key(&format!("routes[{place}].provider")),
+                    format!("no provider is called {:?}; there is {}", route.provider, known.join(", ")),
+                );
+            }
+            if route.model.is_empty() {
+                say(key(&format!("routes[{place}].model")), "must not be empty".into());
+            }
+        }
+        if let Some(created_at) = &model.created_at
+            && humantime::parse_rfc3339(created_at).is_err()
+        {
+            say(key("created_at"), format!("{created_at:?} is no RFC 3339 time in UTC, like 2025-09-29T00:00:00Z"));
+        }
+    }
+    found
+}
+
+fn provider_mistakes(provider: &Provider, key: &dyn Fn(&str) -> String, say: &mut impl FnMut(String, String)) {
+    if Dialect::named(&provider.dialect).is_none() {
+        say(key("dialect"), format!("{:?} is none of {}", provider.dialect, Dialect::NAMES.join(", ")));
+    }
+    match provider.base_url.parse::<awc::http::Uri>() {
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() => {
+            if uri.query().is_some() {
+                say(key("base_url"), "must have no query".into());
+            }
+            if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+                say(key("base_url"), "must hold no user or password; use api_key_env".into());
+            }
+        }
+        _ => say(key("base_url"), "is no http or https URL".into()),
+    }
+    for (name, timeout) in [
+        ("connect_timeout", provider.connect_timeout),
+        ("first_byte_timeout", provider.first_byte_timeout),
+        ("idle_timeout", provider.idle_timeout),
+        ("total_timeout", provider.total_timeout),
+    ] {
+        if timeout.is_zero() {
+            say(key(name), "must be longer than 0".into());
+        }
+    }
+    for (name, value) in &provider.extra_headers {
+        let fits = name.parse::<awc::http::header::HeaderName>().is_ok()
+            && value.parse::<awc::http::header::HeaderValue>().is_ok();
+        if !fits {
+            say(key(&format!("extra_headers.{name}")), "is no HTTP header".into());
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}

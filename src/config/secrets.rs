@@ -1,0 +1,48 @@
+//! What must never be shown: taken from the environment, wrapped so that no `Debug` or log prints it.
+
+use std::collections::HashMap;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Settings;
+
+/// The variables of the process, or of a test.
+pub type Environment = HashMap<String, String>;
+
+/// Keys of clients, of providers and of the gateway itself.
+#[derive(Debug, Default)]
+pub struct Secrets {
+    /// Plain client keys, from `GATEWAYZ_API_KEYS`.
+    pub client_keys: Vec<SecretString>,
+    /// The bearer token of `/metrics`, from `METRICS_TOKEN`.
+    pub metrics_token: Option<SecretString>,
+    /// For the signatures of thinking blocks, from `GATEWAYZ_SIGNATURE_KEY`.
+    pub signature_key: Option<SecretString>,
+    /// By the provider's name.
+    pub provider_keys: HashMap<String, SecretString>,
+}
+
+impl Secrets {
+    /// Reads what the settings ask for. Empty variables are as good as absent.
+    pub fn read(settings: &Settings, environment: &Environment) -> Secrets {
+        let get = |name: &str| environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let listed = get("GATEWAYZ_API_KEYS").into_iter().flat_map(|keys| keys.split(','));
+        let provider_keys = settings.providers.iter().filter_map(|provider| {
+            let key = get(provider.api_key_env.as_deref()?)?;
+            Some((provider.name.clone(), SecretString::from(key)))
+        });
+        Secrets {
+            client_keys: listed.map(str::trim).filter(|key| !key.is_empty()).map(SecretString::from).collect(),
+            metrics_token: get("METRICS_TOKEN").map(SecretString::from),
+            signature_key: get("GATEWAYZ_SIGNATURE_KEY").map(SecretString::from),
+            provider_keys: provider_keys.collect(),
+        }
+    }
+
+    /// What a secret looks like to its owner: enough to tell two apart, useless to anybody else.
+    pub fn masked(secret: &SecretString) -> String {
+        let text = secret.expose_secret();
+        let shown: String = if text.chars().count() >= 16 { text.chars().take(4).collect() } else { String::new() };
+        format!("{shown}… ({} characters)", text.chars().count())
+    }
+}

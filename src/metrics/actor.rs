@@ -1,0 +1,295 @@
+//! The metrics actor: owns every family, applies observations, renders.
+//!
+//! Lives on its own arbiter, so that a render never stalls a worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures_util::future::join_all;
+use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+
+use super::emitter::Flush;
+use super::families::Families;
+use super::observation::{CallOutcome, ErrorLabel, Observation, Outcome, Rejection, RequestEnded};
+use crate::catalog::{Catalog, ModelLabel, ProviderId};
+use crate::translate::dropped::{KNOWN_FIELDS, OTHER};
+
+/// How long a scrape waits for a worker that does not answer; what it holds is then missing from this scrape.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What `gateway_build_info` says.
+#[derive(Debug, Clone, Default)]
+pub struct Build {
+    pub version: String,
+    pub revision: String,
+    pub replica: String,
+}
+
+/// See the module.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    catalog: Arc<Catalog>,
+    /// By [`ModelLabel`].
+    models: Vec<Option<ModelSeries>>,
+    emitters: Vec<Recipient<Flush>>,
+}
+
+/// The series of one model, looked up once.
+struct ModelSeries {
+    name: String,
+    requests: IntCounter,
+    errors: IntCounter,
+    latency_ms: Histogram,
+    tokens_used: IntCounter,
+    first_token: Histogram,
+    per_output_token: Histogram,
+    inflight: IntGauge,
+    cancelled: IntCounter,
+    input: IntCounter,
+    output: IntCounter,
+    cache_read: IntCounter,
+    cache_write: IntCounter,
+    reasoning: IntCounter,
+}
+
+impl Metrics {
+    /// Registers all families, with every series of the catalog at 0: a series that is born with its first
+    /// increment loses it to `rate()`, and a model without errors would be missing from the error panels.
+    pub fn new(registry: Registry, catalog: Arc<Catalog>, build: &Build) -> prometheus::Result<Metrics> {
+        let families = Families::register(&registry)?;
+        let mut metrics = Metrics { registry, families, catalog, models: Vec::new(), emitters: Vec::new() };
+        for (label, name) in metrics.catalog.fixed_labels() {
+            metrics.add_model(label, name);
+        }
+        let families = &metrics.families;
+        for provider in metrics.catalog.providers() {
+            for outcome in CallOutcome::ALL {
+                families.provider_requests.with_label_values(&[provider.as_str(), outcome.as_str()]);
+            }
+            families.provider_latency.with_label_values(&[provider]);
+            families.provider_inflight.with_label_values(&[provider]);
+        }
+        for (label, model) in metrics
+            .catalog
+            .fixed_labels()
+            .iter()
+            .map(|(_, name)| name)
+            .flat_map(|name| metrics.catalog.providers().iter().map(move |provider| (name, provider)))
+        {
+            let serves = |entry: &crate::config::Model| entry.routes.iter().any(|route| route.provider == *model);
+            if metrics.catalog.entry(label).is_some_and(serves) {
+                families.cost_usd.with_label_values(&[label, model]);
+            }
+        }
+        for reason in Rejection::ALL {
+            families.rejected_requests.with_label_values(&[reason.as_str()]);
+        }
+        for source in ["provider", "estimated"] {
+            families.token_counts.with_label_values(&[source]);
+        }
+        for field in KNOWN_FIELDS.iter().chain([&OTHER]) {
+            families.translation_dropped.with_label_values(&[*field]);
+        }
+        families.build_info.with_label_values(&[&build.version, &build.revision, &build.replica]).set(1);
+        Ok(metrics)
+    }
+
+    fn add_model(&mut self, label: ModelLabel, name: String) {
+        let place = label.0 as usize;
+        if self.models.len() <= place {
+            self.models.resize_with(place + 1, || None);
+        }
+        let families = &self.families;
+        let model = &[name.as_str()];
+        for kind in ErrorLabel::ALL {
+            families.errors.with_label_values(&[name.as_str(), kind.as_str()]);
+        }
+        let tokens = |kind| families.tokens.with_label_values(&[name.as_str(), kind]);
+        self.models[place] = Some(ModelSeries {
+            requests: families.model_requests.with_label_values(model),
+            errors: families.model_errors.with_label_values(model),
+            latency_ms: families.model_latency_ms.with_label_values(model),
+            tokens_used: families.model_tokens_used.with_label_values(model),
+            first_token: families.time_to_first_token.with_label_values(model),
+            per_output_token: families.time_per_output_token.with_label_values(model),
+            inflight: families.inflight_requests.with_label_values(model),
+            cancelled: families.cancelled_requests.with_label_values(model),
+            input: tokens("input"),
+            output: tokens("output"),
+            cache_read: tokens("cache_read"),
+            cache_write: tokens("cache_write"),
+            reasoning: families.reasoning_tokens.with_label_values(model),
+            name,
+        });
+    }
+
+    fn model(&mut self, label: ModelLabel) -> Option<&ModelSeries> {
+        let place = label.0 as usize;
+        if self.models.get(place).is_none_or(Option::is_none) {
+            self.add_model(label, self.catalog.label(label));
+        }
+        self.models[place].as_ref()
+    }
+
+    fn apply(&mut self, observation: Observation) {
+        match observation {
+            Observation::RequestStarted { model } => {
+                if let Some(series) = self.model(model) {
+                    series.inflight.inc();
+                }
+            }
+            Observation::RequestEnded(ended) => self.request_ended(&ended),
+            Observation::Rejected(reason) => {
+                self.families.rejected_requests.with_label_values(&[reason.as_str()]).inc();
+            }
+            Observation::CallStarted { provider } => self.inflight(provider).inc(),
+            Observation::CallEnded { provider, outcome } => {
+                self.inflight(provider).dec();
+                let name = self.catalog.provider_name(provider);
+                self.families.provider_requests.with_label_values(&[name, outcome.as_str()]).inc();
+            }
+            Observation::CallHead { provider, after } => {
+                let name = self.catalog.provider_name(provider);
+                self.families.provider_latency.with_label_values(&[name]).observe(after.as_secs_f64());
+            }
+            Observation::Fallback { from, to } => {
+                let names = [self.catalog.provider_name(from), self.catalog.provider_name(to)];
+                self.families.fallbacks.with_label_values(&names).inc();
+            }
+            Observation::Dropped { field } => self.families.translation_dropped.with_label_values(&[field]).inc(),
+            Observation::RateLimitRemaining { provider, kind, remaining } => {
+                let name = self.catalog.provider_name(provider);
+                self.families.ratelimit_remaining.with_label_values(&[name, kind.as_str()]).set(remaining);
+            }
+        }
+    }
+
+    fn inflight(&self, provider: ProviderId) -> IntGauge {
+        self.families.provider_inflight.with_label_values(&[self.catalog.provider_name(provider)])
+    }
+
+    fn request_ended(&mut self, ended: &RequestEnded) {
+        let (families, catalog) = (self.families.clone(), self.catalog.clone());
+        let Some(series) = self.model(ended.model) else { return };
+        series.inflight.dec();
+        series.requests.inc();
+        match ended.outcome {
+            Outcome::Success => {
+                series.latency_ms.observe(ended.latency.as_secs_f64() * 1000.0);
+                if let Some(overhead) = ended.overhead {
+                    families.overhead.observe(overhead.as_secs_f64());
+                }
+            }
+            Outcome::Refused => {}
+            Outcome::Failed(label) => {
+                series.errors.inc();
+                families.errors.with_label_values(&[series.name.as_str(), label.as_str()]).inc();
+            }
+            Outcome::Cancelled => series.cancelled.inc(),
+        }
+        if let Some(first_token) = ended.first_token {
+            series.first_token.observe(first_token.as_secs_f64());
+        }
+        let Some(bill) = ended.bill else { return };
+        let usage = bill.tally.usage;
+        if let (Some(generation), Outcome::Success, 2..) = (ended.generation, ended.outcome, usage.output_tokens) {
+            series.per_output_token.observe(generation.as_secs_f64() / (usage.output_tokens - 1) as f64);
+        }
+        series.tokens_used.inc_by(usage.total());
+        series.input.inc_by(usage.input_tokens);
+        series.output.inc_by(usage.output_tokens);
+        series.cache_read.inc_by(usage.cache_read_input_tokens);
+        series.cache_write.inc_by(usage.cache_creation_input_tokens);
+        series.reasoning.inc_by(usage.thinking_tokens());
+        let source = if bill.tally.estimated { "estimated" } else { "provider" };
+        families.token_counts.with_label_values(&[source]).inc();
+        if let Some(cost) = bill.cost.filter(|cost| *cost > 0.0 && cost.is_finite()) {
+            let provider = catalog.provider_name(bill.provider);
+            families.cost_usd.with_label_values(&[series.name.as_str(), provider]).inc_by(cost);
+        }
+    }
+
+    fn render(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(64 * 1024);
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            log::error!("the metrics could not be rendered: {error}");
+        }
+        text
+    }
+}
+
+impl Actor for Metrics {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        // A burst of batches must not make a worker's `do_send` wait or fail.
+        context.set_mailbox_capacity(1024);
+    }
+}
+
+/// Observations of one worker, in order.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Batch(pub Vec<Observation>);
+
+impl Handler<Batch> for Metrics {
+    type Result = ();
+
+    fn handle(&mut self, Batch(observations): Batch, _: &mut Self::Context) {
+        observations.into_iter().for_each(|observation| self.apply(observation));
+    }
+}
+
+/// Makes a worker's emitter known.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Register(pub Recipient<Flush>);
+
+impl Handler<Register> for Metrics {
+    type Result = ();
+
+    fn handle(&mut self, Register(emitter): Register, _: &mut Self::Context) {
+        self.emitters.push(emitter);
+    }
+}
+
+/// Takes in what all workers hold. To be sent before [`Render`]: batches that are on their way arrive in between.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Collect;
+
+impl Handler<Collect> for Metrics {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, _: Collect, _: &mut Self::Context) -> Self::Result {
+        let emitters = self.emitters.clone();
+        let asked = async move {
+            let answers = emitters.iter().map(|emitter| tokio::time::timeout(FLUSH_TIMEOUT, emitter.send(Flush)));
+            join_all(answers).await
+        };
+        AtomicResponse::new(Box::pin(asked.into_actor(self).map(|answers, metrics, _| {
+            for answer in answers {
+                match answer {
+                    Ok(Ok(observations)) => observations.into_iter().for_each(|observation| metrics.apply(observation)),
+                    Ok(Err(_)) => {}
+                    Err(_) => log::warn!("a worker did not hand over its observations in time; this scrape lacks them"),
+                }
+            }
+        })))
+    }
+}
+
+/// The exposition format, version 0.0.4.
+#[derive(Message)]
+#[rtype(result = "Vec<u8>")]
+pub struct Render;
+
+impl Handler<Render> for Metrics {
+    type Result = Vec<u8>;
+
+    fn handle(&mut self, _: Render, _: &mut Self::Context) -> Self::Result {
+        self.render()
+    }
+}

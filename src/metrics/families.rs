@@ -1,0 +1,205 @@
+//! Every metric in one list: its name, its help, its labels, its buckets.
+
+use prometheus::{
+    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, Result,
+};
+
+/// Milliseconds. On latencies like those of language models these give p95 within 6 % and p99 within 8 %;
+/// steps of 1, 2.5, 5 are up to 49 % off.
+pub const LATENCY_MS: [f64; 28] = [
+    5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0, 3000.0, 5000.0,
+    7500.0, 10000.0, 15000.0, 20000.0, 30000.0, 45000.0, 60000.0, 90000.0, 120000.0, 180000.0, 300000.0, 600000.0,
+];
+
+/// Seconds, the same steps.
+pub fn latency_seconds() -> Vec<f64> {
+    LATENCY_MS.iter().map(|ms| ms / 1000.0).collect()
+}
+
+/// Seconds for one token.
+const PER_TOKEN: [f64; 14] = [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 1.0];
+
+/// Seconds: 50 us to 100 ms.
+const OVERHEAD: [f64; 11] = [5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 1e-1];
+
+/// All families, registered.
+#[derive(Debug, Clone)]
+pub struct Families {
+    pub model_requests: IntCounterVec,
+    pub model_errors: IntCounterVec,
+    pub model_latency_ms: HistogramVec,
+    pub model_tokens_used: IntCounterVec,
+    pub time_to_first_token: HistogramVec,
+    pub time_per_output_token: HistogramVec,
+    pub overhead: Histogram,
+    pub inflight_requests: IntGaugeVec,
+    pub errors: IntCounterVec,
+    pub rejected_requests: IntCounterVec,
+    pub cancelled_requests: IntCounterVec,
+    pub tokens: IntCounterVec,
+    pub reasoning_tokens: IntCounterVec,
+    pub token_counts: IntCounterVec,
+    pub cost_usd: CounterVec,
+    pub provider_requests: IntCounterVec,
+    pub provider_latency: HistogramVec,
+    pub provider_inflight: IntGaugeVec,
+    pub fallbacks: IntCounterVec,
+    pub ratelimit_remaining: GaugeVec,
+    pub translation_dropped: IntCounterVec,
+    pub build_info: IntGaugeVec,
+}
+
+impl Families {
+    /// Creates and registers them; fails when a name is taken.
+    pub fn register(registry: &Registry) -> Result<Families> {
+        let make = Maker { registry };
+        Ok(Families {
+            model_requests: make.counter(
+                "model_requests_total",
+                "Requests for a model that have ended, whatever the outcome.",
+                &["model"],
+            )?,
+            model_errors: make.counter(
+                "model_errors_total",
+                "Requests for a model that failed because of the gateway or a provider.",
+                &["model"],
+            )?,
+            model_latency_ms: make.histogram(
+                "model_latency_ms",
+                "Milliseconds from the request read to the end of the answer, successful requests only.",
+                &["model"],
+                LATENCY_MS.to_vec(),
+            )?,
+            model_tokens_used: make.counter(
+                "model_tokens_used_total",
+                "Tokens: input, cache reads, cache writes and output together.",
+                &["model"],
+            )?,
+            time_to_first_token: make.histogram(
+                "gateway_time_to_first_token_seconds",
+                "Seconds from the request read to the first content of a stream.",
+                &["model"],
+                latency_seconds(),
+            )?,
+            time_per_output_token: make.histogram(
+                "gateway_time_per_output_token_seconds",
+                "Seconds for each output token of a stream after the first.",
+                &["model"],
+                PER_TOKEN.to_vec(),
+            )?,
+            overhead: {
+                let opts = HistogramOpts::new(
+                    "gateway_overhead_seconds",
+                    "Seconds of a successful request that were not spent waiting for the provider.",
+                );
+                let histogram = Histogram::with_opts(opts.buckets(OVERHEAD.to_vec()))?;
+                registry.register(Box::new(histogram.clone()))?;
+                histogram
+            },
+            inflight_requests: make.gauge(
+                "gateway_inflight_requests",
+                "Requests for a model that are open now.",
+                &["model"],
+            )?,
+            errors: make.counter("gateway_errors_total", "Failed requests by type of error.", &["model", "type"])?,
+            rejected_requests: make.counter(
+                "gateway_rejected_requests_total",
+                "Requests that the gateway turned away.",
+                &["reason"],
+            )?,
+            cancelled_requests: make.counter(
+                "gateway_cancelled_requests_total",
+                "Requests whose client hung up before the end of the answer.",
+                &["model"],
+            )?,
+            tokens: make.counter(
+                "gateway_tokens_total",
+                "Tokens by kind; the kinds do not overlap.",
+                &["model", "kind"],
+            )?,
+            reasoning_tokens: make.counter(
+                "gateway_reasoning_tokens_total",
+                "Output tokens that were spent on reasoning.",
+                &["model"],
+            )?,
+            token_counts: make.counter(
+                "gateway_token_counts_total",
+                "Requests by who counted their tokens: the provider, or an estimate of the gateway.",
+                &["source"],
+            )?,
+            cost_usd: {
+                let opts = Opts::new(
+                    "gateway_cost_usd_total",
+                    "US dollars: the provider's figure where it sends one, else from the catalog's prices.",
+                );
+                let vec = CounterVec::new(opts, &["model", "provider"])?;
+                registry.register(Box::new(vec.clone()))?;
+                vec
+            },
+            provider_requests: make.counter(
+                "gateway_provider_requests_total",
+                "Calls to a provider by how they ended.",
+                &["provider", "outcome"],
+            )?,
+            provider_latency: make.histogram(
+                "gateway_provider_latency_seconds",
+                "Seconds until the head of a provider's answer.",
+                &["provider"],
+                latency_seconds(),
+            )?,
+            provider_inflight: make.gauge(
+                "gateway_provider_inflight",
+                "Calls to a provider that are open now.",
+                &["provider"],
+            )?,
+            fallbacks: make.counter(
+                "gateway_fallbacks_total",
+                "Times that a request went on to the next provider because one failed.",
+                &["from", "to"],
+            )?,
+            ratelimit_remaining: {
+                let opts = Opts::new(
+                    "gateway_ratelimit_remaining",
+                    "What is left of a provider's rate limit, as its last answer said.",
+                );
+                let vec = GaugeVec::new(opts, &["provider", "kind"])?;
+                registry.register(Box::new(vec.clone()))?;
+                vec
+            },
+            translation_dropped: make.counter(
+                "gateway_translation_dropped_total",
+                "Fields of requests that the provider cannot take and that were left out.",
+                &["field"],
+            )?,
+            build_info: make.gauge(
+                "gateway_build_info",
+                "Always 1; its labels say what is running.",
+                &["version", "revision", "replica"],
+            )?,
+        })
+    }
+}
+
+struct Maker<'a> {
+    registry: &'a Registry,
+}
+
+impl Maker<'_> {
+    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+        let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(vec.clone()))?;
+        Ok(vec)
+    }
+
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+        let vec = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(vec.clone()))?;
+        Ok(vec)
+    }
+
+    fn histogram(&self, name: &str, help: &str, labels: &[&str], buckets: Vec<f64>) -> Result<HistogramVec> {
+        let vec = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?;
+        self.registry.register(Box::new(vec.clone()))?;
+        Ok(vec)
+    }
+}

@@ -1,0 +1,162 @@
+//! The actor of one provider on one worker: takes calls, holds the pool of connections, tells the metrics how
+//! calls went.
+//!
+//! `handle` only starts a future: a panic in there would end the actor, and the mailbox would bound nothing
+//! anyway.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Instant;
+
+use actix::dev::{MessageResponse, OneshotSender};
+use actix::prelude::*;
+use awc::error::{ConnectError, SendRequestError};
+use awc::http::header::{self, HeaderMap};
+use futures_util::future::LocalBoxFuture;
+use send_wrapper::SendWrapper;
+
+use super::body::{AnswerBody, CallGuard};
+use super::protocol::{Answer, Call};
+use super::{Provider, client};
+use crate::error::{Cause, GatewayError};
+use crate::metrics::emitter::Emitter;
+use crate::metrics::observation::{CallOutcome, LimitKind, Observation};
+
+/// See the module.
+pub struct ProviderActor {
+    provider: Rc<Provider>,
+    client: awc::Client,
+    headers: HeaderMap,
+    emitter: Emitter,
+}
+
+impl ProviderActor {
+    pub(super) fn new(provider: Rc<Provider>, emitter: Emitter) -> ProviderActor {
+        let (client, headers) = (client::client(&provider), client::headers(&provider));
+        ProviderActor { provider, client, headers, emitter }
+    }
+
+    fn request(&self, stream: bool) -> awc::ClientRequest {
+        let accept = if stream { "text/event-stream" } else { "application/json" };
+        let mut request = self.client.post(&self.provider.url).insert_header((header::ACCEPT, accept));
+        for (name, value) in &self.headers {
+            request = request.insert_header((name.clone(), value.clone()));
+        }
+        request
+    }
+}
+
+impl Actor for ProviderActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Call> for ProviderActor {
+    type Result = Cancellable<Result<SendWrapper<Answer>, GatewayError>>;
+
+    fn handle(&mut self, call: Call, _: &mut Self::Context) -> Self::Result {
+        let request = self.request(call.stream);
+        let (provider, emitter) = (self.provider.clone(), self.emitter.clone());
+        Cancellable(Box::pin(async move {
+            let begun = Instant::now();
+            let mut guard = CallGuard::new(provider.id, emitter.clone());
+            let answer = match request.send_body(call.body).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let error = send_error(&error);
+                    guard.settle(CallOutcome::of(error.cause));
+                    return Err(error);
+                }
+            };
+            emitter.record(Observation::CallHead { provider: provider.id, after: begun.elapsed() });
+            let headers = answer.headers();
+            record_limits(&emitter, &provider, headers);
+            let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+            let content_length = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+            Ok(SendWrapper::new(Answer {
+                status: answer.status().as_u16(),
+                retry_after: text(header::RETRY_AFTER)
+                    .and_then(|seconds| seconds.trim().parse::<f64>().ok())
+                    .map(whole_seconds),
+                is_event_stream: text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/event-stream")),
+                body: AnswerBody::new(answer, content_length, begun, &provider, guard),
+            }))
+        }))
+    }
+}
+
+fn whole_seconds(seconds: f64) -> u64 {
+    seconds.max(0.0).ceil() as u64
+}
+
+/// What OpenAI, OpenRouter and most others put into their answers.
+fn record_limits(emitter: &Emitter, provider: &Provider, headers: &HeaderMap) {
+    for (name, kind) in [
+        ("x-ratelimit-remaining-requests", LimitKind::Requests),
+        ("x-ratelimit-remaining", LimitKind::Requests),
+        ("x-ratelimit-remaining-tokens", LimitKind::Tokens),
+    ] {
+        let value = headers.get(name).and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
+        if let Some(remaining) = value.filter(|remaining: &f64| remaining.is_finite()) {
+            emitter.record(Observation::RateLimitRemaining { provider: provider.id, kind, remaining });
+        }
+    }
+}
+
+fn send_error(error: &SendRequestError) -> GatewayError {
+    match error {
+        SendRequestError::Timeout => GatewayError::new(Cause::Timeout, "The provider did not begin to answer in time"),
+        SendRequestError::Connect(ConnectError::Timeout) => {
+            GatewayError::new(Cause::Timeout, "The provider could not be reached in time")
+        }
+        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => {
+            GatewayError::new(Cause::Unreachable, "The provider closed the connection without an answer")
+        }
+        SendRequestError::Connect(error) => {
+            log::warn!("no connection to the provider: {error}");
+            GatewayError::new(Cause::Unreachable, "The provider cannot be reached")
+        }
+        SendRequestError::Response(_) => GatewayError::new(Cause::InvalidResponse, "The provider's answer is not HTTP"),
+        _ => GatewayError::new(Cause::Internal, "The request to the provider could not be made"),
+    }
+}
+
+/// The reply of a handler whose work stops when the asker goes: actix's own `ResponseFuture` runs on, and with
+/// it the call that the provider bills.
+pub struct Cancellable<T>(LocalBoxFuture<'static, T>);
+
+impl<A, M> MessageResponse<A, M> for Cancellable<M::Result>
+where
+    A: Actor,
+    M: Message,
+    M::Result: 'static,
+{
+    fn handle(self, _: &mut A::Context, asker: Option<OneshotSender<M::Result>>) {
+        let Some(asker) = asker else { return };
+        actix_rt::spawn(UntilAbandoned { work: self.0, asker: Some(asker) });
+    }
+}
+
+struct UntilAbandoned<T> {
+    work: LocalBoxFuture<'static, T>,
+    asker: Option<OneshotSender<T>>,
+}
+
+impl<T> Future for UntilAbandoned<T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Some(asker) = this.asker.as_mut() else { return Poll::Ready(()) };
+        if asker.poll_closed(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let Poll::Ready(result) = this.work.as_mut().poll(context) else { return Poll::Pending };
+        if let Some(asker) = this.asker.take() {
+            // The asker may have gone between the two polls; then the answer is dropped, which closes it.
+            let _ = asker.send(result);
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,156 @@
+//! The body of a provider's answer: read with time limits and a bound, and known to be whole.
+
+use std::time::{Duration, Instant};
+
+use actix_http::error::PayloadError;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::LocalBoxStream;
+
+use super::Provider;
+use crate::catalog::ProviderId;
+use crate::error::{Cause, GatewayError};
+use crate::metrics::emitter::Emitter;
+use crate::metrics::observation::{CallOutcome, Observation};
+
+/// What is read of the body of an error, in bytes.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+/// A body that is read only so that its connection can be used again is given so long.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// See the module. Dropping it closes the connection.
+pub struct AnswerBody {
+    bytes: LocalBoxStream<'static, Result<Bytes, PayloadError>>,
+    /// What is still to come, when the head said how much it would be.
+    missing: Option<u64>,
+    idle_timeout: Duration,
+    deadline: Instant,
+    max_answer: usize,
+    ended: bool,
+    guard: CallGuard,
+}
+
+impl AnswerBody {
+    pub(super) fn new(
+        answer: impl futures_util::Stream<Item = Result<Bytes, PayloadError>> + 'static,
+        content_length: Option<u64>,
+        begun: Instant,
+        provider: &Provider,
+        guard: CallGuard,
+    ) -> AnswerBody {
+        AnswerBody {
+            bytes: answer.boxed_local(),
+            missing: content_length,
+            idle_timeout: provider.idle_timeout,
+            deadline: begun + provider.total_timeout,
+            max_answer: provider.max_answer,
+            ended: false,
+            guard,
+        }
+    }
+
+    /// The next bytes; `None` at a clean end. Safe to drop and call again.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, GatewayError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let next = match tokio::time::timeout(self.idle_timeout.min(left), self.bytes.next()).await {
+            Ok(next) => next,
+            Err(_) if left <= self.idle_timeout => {
+                return Err(GatewayError::new(Cause::Timeout, "The provider's answer took longer than allowed"));
+            }
+            Err(_) => {
+                return Err(GatewayError::new(Cause::Timeout, "The provider fell silent in the middle of its answer"));
+            }
+        };
+        match next {
+            Some(Ok(bytes)) => {
+                self.missing = self.missing.map(|missing| missing.saturating_sub(bytes.len() as u64));
+                Ok(Some(bytes))
+            }
+            Some(Err(error)) => {
+                log::debug!("reading a provider's answer: {error}");
+                Err(GatewayError::new(Cause::Interrupted, "The provider broke off in the middle of its answer"))
+            }
+            // awc ends a body that was cut short without an error.
+            None if self.missing.is_some_and(|missing| missing > 0) => {
+                Err(GatewayError::new(Cause::Interrupted, "The provider broke off in the middle of its answer"))
+            }
+            None => {
+                self.ended = true;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The whole body of a success.
+    pub async fn read_all(&mut self) -> Result<Bytes, GatewayError> {
+        let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
+        let mut whole: Option<BytesMut> = None;
+        while let Some(bytes) = self.next().await? {
+            let whole = whole.get_or_insert_with(|| BytesMut::from(&first[..]));
+            if whole.len() + bytes.len() > self.max_answer {
+                return Err(GatewayError::new(
+                    Cause::InvalidResponse,
+                    "The provider's answer is longer than the gateway's bound",
+                ));
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole.map_or(first, BytesMut::freeze))
+    }
+
+    /// The beginning of the body of a failure, as far as it can be had.
+    pub async fn read_error(&mut self) -> Bytes {
+        let mut start = BytesMut::new();
+        while let Ok(Some(bytes)) = self.next().await {
+            let room = MAX_ERROR_BODY - start.len();
+            start.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            if bytes.len() > room {
+                break;
+            }
+        }
+        start.freeze()
+    }
+
+    /// Says how the call went. Without it, it was cancelled.
+    pub fn settle(&mut self, outcome: CallOutcome) {
+        self.guard.settle(outcome);
+    }
+
+    /// Reads what is left after a whole answer, apart from the request, so that the connection can serve again.
+    pub fn release(mut self) {
+        if self.ended {
+            return;
+        }
+        actix_rt::spawn(async move {
+            let rest = async { while let Ok(Some(_)) = self.next().await {} };
+            // A provider that does not end its answer loses the connection.
+            let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+        });
+    }
+}
+
+/// Tells the metrics once how a call ended, whatever happens to it.
+pub(super) struct CallGuard {
+    provider: ProviderId,
+    emitter: Emitter,
+    settled: bool,
+}
+
+impl CallGuard {
+    pub(super) fn new(provider: ProviderId, emitter: Emitter) -> CallGuard {
+        emitter.record(Observation::CallStarted { provider });
+        CallGuard { provider, emitter, settled: false }
+    }
+
+    pub(super) fn settle(&mut self, outcome: CallOutcome) {
+        if !std::mem::replace(&mut self.settled, true) {
+            self.emitter.record(Observation::CallEnded { provider: self.provider, outcome });
+        }
+    }
+}
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        self.settle(CallOutcome::Cancelled);
+    }
+}

@@ -1,0 +1,115 @@
+//! All upstream I/O. One actor for each provider and worker, with its own pool of connections, so that a
+//! request never changes its thread; see [`actor`].
+//!
+//! Does not know how a field is mapped, nor actix-web's requests and responses.
+
+mod actor;
+pub mod body;
+mod client;
+pub mod protocol;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use self::actor::ProviderActor;
+use self::protocol::{Answer, Call};
+use crate::catalog::{Catalog, ProviderId};
+use crate::config::Settings;
+use crate::config::secrets::Secrets;
+use crate::error::{Cause, GatewayError};
+use crate::metrics::emitter::Emitter;
+use crate::translate::dialect::Dialect;
+
+/// Everything there is to know about a provider.
+#[derive(Debug)]
+pub struct Provider {
+    pub id: ProviderId,
+    pub name: String,
+    pub dialect: Dialect,
+    pub extra_body: Map<String, Value>,
+    /// `{base_url}/chat/completions`
+    url: String,
+    key: Option<SecretString>,
+    extra_headers: Vec<(String, String)>,
+    connect_timeout: Duration,
+    first_byte_timeout: Duration,
+    idle_timeout: Duration,
+    total_timeout: Duration,
+    /// The largest answer that is not streamed, in bytes.
+    max_answer: usize,
+}
+
+/// The providers of one worker.
+pub struct Providers {
+    /// By [`ProviderId`]; none where the key is missing.
+    slots: Vec<Option<Slot>>,
+    emitter: Emitter,
+}
+
+struct Slot {
+    provider: Rc<Provider>,
+    address: RefCell<Addr<ProviderActor>>,
+}
+
+impl Providers {
+    /// Starts the actors of the current worker.
+    pub fn start(settings: &Settings, secrets: &Secrets, catalog: &Catalog, emitter: &Emitter) -> Providers {
+        let slot = |(id, config): (u16, &crate::config::Provider)| {
+            let id = ProviderId(id);
+            let dialect = Dialect::named(&config.dialect).filter(|_| catalog.is_usable(id))?;
+            let provider = Rc::new(Provider {
+                id,
+                name: config.name.clone(),
+                dialect,
+                extra_body: config.extra_body.clone(),
+                url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')),
+                key: secrets.provider_keys.get(&config.name).cloned(),
+                extra_headers: config.extra_headers.clone().into_iter().collect(),
+                connect_timeout: config.connect_timeout,
+                first_byte_timeout: config.first_byte_timeout,
+                idle_timeout: config.idle_timeout,
+                total_timeout: config.total_timeout,
+                max_answer: usize::try_from(settings.server.max_body.as_u64()).unwrap_or(usize::MAX),
+            });
+            let address = RefCell::new(ProviderActor::new(provider.clone(), emitter.clone()).start());
+            Some(Slot { provider, address })
+        };
+        Providers { slots: (0u16..).zip(&settings.providers).map(slot).collect(), emitter: emitter.clone() }
+    }
+
+    fn slot(&self, id: ProviderId) -> Result<&Slot, GatewayError> {
+        let slot = self.slots.get(usize::from(id.0)).and_then(Option::as_ref);
+        slot.ok_or_else(|| GatewayError::new(Cause::NoRoute, "the provider has no key"))
+    }
+
+    /// What is known of a provider that has its key.
+    pub fn get(&self, id: ProviderId) -> Result<&Rc<Provider>, GatewayError> {
+        self.slot(id).map(|slot| &slot.provider)
+    }
+
+    /// Sends a request body to a provider; the answer's head has arrived when this returns. Dropping the future
+    /// closes the connection.
+    pub async fn call(&self, id: ProviderId, call: Call) -> Result<Answer, GatewayError> {
+        let slot = self.slot(id)?;
+        let address = slot.address.borrow().clone();
+        let address = match address.connected() {
+            true => address,
+            // A panic in a handler ends an actor, and a supervisor would not start it again.
+            false => {
+                log::error!("the actor of provider {} had died and is started again", slot.provider.name);
+                let fresh = ProviderActor::new(slot.provider.clone(), self.emitter.clone()).start();
+                slot.address.replace(fresh.clone());
+                fresh
+            }
+        };
+        match address.send(call).await {
+            Ok(answer) => answer.map(|answer| answer.take()),
+            Err(_) => Err(GatewayError::new(Cause::Internal, "the gateway failed while it called the provider")),
+        }
+    }
+}
