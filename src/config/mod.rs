@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::translate::dropped::Unsupported;
 
+/// Stands in `x-gatewayz-provider` for answers that no provider gave. No provider may be called so.
+pub const OWN_NAME: &str = "gatewayz";
+
 /// Everything that can be set, secrets apart.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Provider, Settings};
+use super::{OWN_NAME, Provider, Settings};
 use crate::translate::dialect::Dialect;
-
-/// Stands in `x-gatewayz-provider` for answers that no provider gave.
-pub const RESERVED_NAME: &str = "gatewayz";
 
 type Mistake = (String, String);
 
@@ -34,8 +31,8 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
         let key = |field: &str| format!("providers[{at}].{field}");
         if !is_name(&provider.name) {
             say(key("name"), format!("{:?} is no name: letters, digits, - and _ only", provider.name));
-        } else if provider.name == RESERVED_NAME {
-            say(key("name"), format!("{RESERVED_NAME:?} means the gateway itself"));
+        } else if provider.name == OWN_NAME {
+            say(key("name"), format!("{OWN_NAME:?} means the gateway itself"));
         } else if !names.insert(provider.name.as_str()) {
             say(key("name"), format!("{:?} is the name of another provider too", provider.name));
         }

@@ -9,6 +9,7 @@ pub mod dialect;
 pub mod dropped;
 pub mod error;
 pub mod invalid;
+pub mod parse;
 pub mod reasoning;
 pub mod request;
 pub mod response;

@@ -161,6 +161,13 @@ impl<'a> StreamTranslator<'a> {
         }
     }
 
+    /// `message_start` has been sent by somebody else.
+    pub fn mark_started(&mut self) {
+        if self.state == State::NotStarted {
+            self.state = State::Between { next: 0 };
+        }
+    }
+
     /// Takes in the data of one event.
     pub fn on_data(&mut self, data: &[u8], out: &mut BytesMut) -> Result<(), GatewayError> {
         if self.is_done() {

@@ -1,0 +1,68 @@
+//! `gatewayz check`
+
+use std::path::Path;
+
+use super::Outcome;
+use crate::config::Settings;
+use crate::config::load::load;
+use crate::config::secrets::{Environment, Secrets};
+
+/// Shows what was understood; fails when there is a mistake.
+pub fn run(config: Option<&Path>, environment: &Environment) -> Outcome {
+    let loaded = load(config, environment)?;
+    let layers: Vec<String> = loaded.layers.iter().map(ToString::to_string).collect();
+    println!("# read from: {}", layers.join(" < "));
+    print!("{}", described(&loaded.settings, &loaded.secrets)?);
+    Ok(())
+}
+
+/// The settings as they are in force, without anything secret.
+fn described(settings: &Settings, secrets: &Secrets) -> Result<String, serde_json::Error> {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    let mut whole = serde_json::to_value(settings)?;
+    for section in ["server", "auth", "metrics", "stream", "translation"] {
+        line(format!("\n[{section}]"));
+        for (key, value) in whole[section].as_object_mut().into_iter().flatten() {
+            line(format!("{key} = {value}"));
+        }
+    }
+    line("\n# secrets".into());
+    line(format!("# GATEWAYZ_API_KEYS: {}", listed(secrets.client_keys.iter().map(Secrets::masked))));
+    line(format!("# METRICS_TOKEN: {}", listed(secrets.metrics_token.iter().map(Secrets::masked))));
+    line(format!("# GATEWAYZ_SIGNATURE_KEY: {}", listed(secrets.signature_key.iter().map(Secrets::masked))));
+    for provider in &settings.providers {
+        line("\n[[providers]]".into());
+        line(format!("name = {:?}", provider.name));
+        line(format!("dialect = {:?}", provider.dialect));
+        line(format!("base_url = {:?}", provider.base_url));
+        if let Some(variable) = &provider.api_key_env {
+            let key = secrets.provider_keys.get(&provider.name);
+            let state = key.map_or_else(|| "not set: its routes are off".to_owned(), Secrets::masked);
+            line(format!("api_key_env = {variable:?}  # {state}"));
+        }
+        let names: Vec<&String> = provider.extra_headers.keys().collect();
+        if !names.is_empty() {
+            line(format!("# extra_headers: {names:?}"));
+        }
+        let names: Vec<&String> = provider.extra_body.keys().collect();
+        if !names.is_empty() {
+            line(format!("# extra_body: {names:?}"));
+        }
+    }
+    line(format!("\n# {} models", settings.models.len()));
+    for model in &settings.models {
+        let routes: Vec<String> =
+            model.routes.iter().map(|route| format!("{} {}", route.provider, route.model)).collect();
+        line(format!("# {} -> {}", model.id, routes.join(", ")));
+    }
+    Ok(out)
+}
+
+fn listed(values: impl Iterator<Item = String>) -> String {
+    let values: Vec<String> = values.collect();
+    if values.is_empty() { "not set".to_owned() } else { values.join(", ") }
+}

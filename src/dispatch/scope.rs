@@ -1,0 +1,165 @@
+//! What is counted and logged of one request: exactly once, however it ends.
+
+use std::time::{Duration, Instant};
+
+use super::{Dispatcher, Inbound};
+use crate::catalog::{Catalog, ModelLabel, ProviderId, Resolved};
+use crate::config::Price;
+use crate::error::GatewayError;
+use crate::metrics::emitter::Emitter;
+use crate::metrics::observation::{Bill, Observation, Outcome, RequestEnded};
+use crate::translate::usage::Tally;
+
+/// A request for a known model, from its beginning to its end. Dropped before its end, it was cancelled.
+pub(super) struct Scope<'a> {
+    emitter: &'a Emitter,
+    catalog: &'a Catalog,
+    label: ModelLabel,
+    price: Option<Price>,
+    request_id: &'a str,
+    received: Instant,
+    streamed: bool,
+    provider: Option<ProviderId>,
+    tally: Option<Tally>,
+    waited: Duration,
+    first_content: Option<Instant>,
+    last_content: Option<Instant>,
+    ended: bool,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn begin(
+        dispatcher: &'a Dispatcher,
+        resolved: &Resolved<'_>,
+        inbound: &'a Inbound,
+        streamed: bool,
+    ) -> Self {
+        dispatcher.emitter.record(Observation::RequestStarted { model: resolved.label });
+        Scope {
+            emitter: &dispatcher.emitter,
+            catalog: &dispatcher.catalog,
+            label: resolved.label,
+            price: resolved.price,
+            request_id: &inbound.request_id,
+            received: inbound.received,
+            streamed,
+            provider: None,
+            tally: None,
+            waited: Duration::ZERO,
+            first_content: None,
+            last_content: None,
+            ended: false,
+        }
+    }
+
+    /// An attempt with this provider begins; what an earlier one took is forgotten, since it gave nothing.
+    pub(super) fn attempt(&mut self, provider: ProviderId) {
+        self.provider = Some(provider);
+        self.tally = None;
+    }
+
+    /// Time that passed while the provider had its turn.
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    /// Tokens so far.
+    pub(super) fn tally(&mut self, tally: Tally) {
+        self.tally = Some(tally);
+    }
+
+    /// Content has just been written for the client.
+    pub(super) fn content(&mut self) {
+        let now = Instant::now();
+        self.first_content.get_or_insert(now);
+        self.last_content = Some(now);
+    }
+
+    /// The answer is whole.
+    pub(super) fn succeed(mut self) {
+        self.end(Outcome::Success, 200);
+    }
+
+    /// The request failed; gives the error back, for the client.
+    pub(super) fn fail(&mut self, error: GatewayError) -> GatewayError {
+        self.end(Outcome::of(error.cause), error.cause.answer().0);
+        error
+    }
+
+    fn end(&mut self, outcome: Outcome, status: u16) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let latency = self.received.elapsed();
+        let bill = match (self.provider, self.tally) {
+            (Some(provider), Some(tally)) => Some(Bill { provider, tally, cost: self.cost(&tally) }),
+            _ => None,
+        };
+        let first_token = self.first_content.map(|at| at - self.received).filter(|_| self.streamed);
+        let generation = self.first_content.zip(self.last_content).map(|(first, last)| last - first);
+        self.emitter.record(Observation::RequestEnded(RequestEnded {
+            model: self.label,
+            outcome,
+            latency,
+            bill,
+            first_token,
+            generation: generation.filter(|_| self.streamed),
+            overhead: (outcome == Outcome::Success).then(|| latency.saturating_sub(self.waited)),
+        }));
+        self.log(outcome, status, latency, first_token);
+    }
+
+    fn cost(&self, tally: &Tally) -> Option<f64> {
+        let usage = &tally.usage;
+        let from_price = |price: Price| {
+            let dollars = usage.input_tokens as f64 * price.input
+                + usage.output_tokens as f64 * price.output
+                + usage.cache_read_input_tokens as f64 * price.cache_read
+                + usage.cache_creation_input_tokens as f64 * price.cache_write;
+            dollars / 1e6
+        };
+        tally.cost.or_else(|| self.price.map(from_price))
+    }
+
+    fn log(&self, outcome: Outcome, status: u16, latency: Duration, first_token: Option<Duration>) {
+        if !log::log_enabled!(target: "gatewayz::request", log::Level::Info) {
+            return;
+        }
+        let usage = self.tally.map(|tally| tally.usage).unwrap_or_default();
+        let outcome = match outcome {
+            Outcome::Success => "success",
+            Outcome::Refused => "refused",
+            Outcome::Failed(label) => label.as_str(),
+            Outcome::Cancelled => "cancelled",
+        };
+        log::info!(
+            target: "gatewayz::request",
+            request_id = self.request_id,
+            model = self.catalog.label(self.label).as_str(),
+            provider = self.provider.map_or("-", |id| self.catalog.provider_name(id)),
+            status,
+            outcome,
+            stream = self.streamed,
+            input_tokens = usage.input_tokens,
+            cache_read_tokens = usage.cache_read_input_tokens,
+            cache_write_tokens = usage.cache_creation_input_tokens,
+            output_tokens = usage.output_tokens,
+            first_token_ms = first_token.map(|time| time.as_millis() as u64).unwrap_or(0),
+            latency_ms = latency.as_millis() as u64;
+            "request"
+        );
+    }
+}
+
+/// The line in the log for a request that never reached a model.
+pub fn log_turned_away(request_id: &str, error: &GatewayError) {
+    let (status, kind, _) = error.cause.answer();
+    log::info!(target: "gatewayz::request", request_id, model = "-", provider = "-", status, outcome = kind.as_str(); "request");
+}
+
+impl Drop for Scope<'_> {
+    fn drop(&mut self) {
+        // 499 is what nginx logs when a client hangs up.
+        self.end(Outcome::Cancelled, 499);
+    }
+}

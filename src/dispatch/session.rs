@@ -1,0 +1,96 @@
+//! A stream towards its client: when its status is settled, and what is said while the provider is silent.
+//!
+//! Until [`StreamRules::commit_after`] has passed or content has come, nothing is sent, so that a failure can
+//! still become a real status. After that, a silence is filled with pings.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::time::sleep_until;
+
+use super::StreamRules;
+use super::relay::{Head, Outbox, Served};
+use super::scope::Scope;
+use crate::translate::response::Context;
+use crate::translate::stream::sink;
+
+pub(super) struct Session<'a> {
+    outbox: &'a Outbox,
+    rules: StreamRules,
+    context: Context<'a>,
+    /// Whether the head and `message_start` have been sent.
+    committed: bool,
+    /// Who is being asked.
+    pub(super) served: Served,
+    commit_at: Instant,
+    ping_at: Instant,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(outbox: &'a Outbox, rules: StreamRules, context: Context<'a>) -> Self {
+        let now = Instant::now();
+        Session {
+            outbox,
+            rules,
+            context,
+            committed: false,
+            served: Served::default(),
+            commit_at: now + rules.commit_after,
+            ping_at: now + rules.ping_interval,
+        }
+    }
+
+    /// Whether `message_start` has been sent.
+    pub(super) fn is_committed(&self) -> bool {
+        self.committed
+    }
+
+    /// Waits for the provider, at most for `limit`; the client hears pings meanwhile. `None` when the limit
+    /// passed first.
+    pub(super) async fn wait<T>(
+        &mut self,
+        scope: &mut Scope<'_>,
+        limit: Option<Duration>,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let begun = Instant::now();
+        let give_up = limit.map(|limit| begun + limit);
+        tokio::pin!(work);
+        let result = loop {
+            let speak_at = if self.committed { self.ping_at } else { self.commit_at };
+            let wake_at = give_up.map_or(speak_at, |at| at.min(speak_at));
+            tokio::select! {
+                biased;
+                result = &mut work => break Some(result),
+                () = sleep_until(wake_at.into()) => {
+                    if give_up.is_some_and(|at| at <= Instant::now()) {
+                        break None;
+                    }
+                    self.break_silence().await;
+                }
+            }
+        };
+        scope.waited(begun.elapsed());
+        result
+    }
+
+    async fn break_silence(&mut self) {
+        let mut out = BytesMut::new();
+        match self.committed {
+            true => sink::ping(&mut out),
+            false => sink::message_start(&mut out, &self.context),
+        }
+        self.send(out).await;
+    }
+
+    /// Sends what there is, settling the head first if that has not been done.
+    pub(super) async fn send(&mut self, out: BytesMut) {
+        if !self.committed {
+            self.committed = true;
+            self.outbox.settle(Head::Stream { served: self.served.clone() });
+        }
+        self.outbox.send(out.freeze()).await;
+        self.ping_at = Instant::now() + self.rules.ping_interval;
+    }
+}

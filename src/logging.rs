@@ -1,0 +1,72 @@
+//! Logs by env_logger: a line of text, or of JSON, for each record. Never a prompt, a completion or a key.
+
+use std::io::Write;
+
+use env_logger::fmt::Formatter;
+use log::Record;
+use log::kv::{self, Key, Value, VisitSource};
+
+use crate::config::secrets::Environment;
+
+/// What is logged when `RUST_LOG` does not say: actix tells its own start in lines that we say better.
+const DEFAULT_FILTER: &str = "info,actix_server=warn";
+
+/// Sets up the logger: `RUST_LOG` filters, `GATEWAYZ_LOG_FORMAT=json` asks for JSON.
+pub fn init(environment: &Environment) {
+    let filter = environment.get("RUST_LOG").map_or(DEFAULT_FILTER, String::as_str);
+    let mut builder = env_logger::Builder::new();
+    builder.parse_filters(filter);
+    match environment.get("GATEWAYZ_LOG_FORMAT").map(String::as_str) {
+        Some("json") => builder.format(json),
+        _ => builder.format(text),
+    };
+    builder.init();
+}
+
+fn text(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+    let style = out.default_level_style(record.level());
+    write!(out, "{} {style}{:5}{style:#} {}", out.timestamp_millis(), record.level(), record.args())?;
+    let mut fields = Vec::new();
+    collect(record, &mut fields)?;
+    for (key, value) in fields {
+        match value {
+            serde_json::Value::String(text) if is_plain(&text) => write!(out, " {key}={text}")?,
+            value => write!(out, " {key}={value}")?,
+        }
+    }
+    writeln!(out)
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"')
+}
+
+fn json(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+    let mut fields = vec![
+        ("timestamp".to_owned(), out.timestamp_millis().to_string().into()),
+        ("level".to_owned(), record.level().as_str().to_lowercase().into()),
+        ("target".to_owned(), record.target().into()),
+        ("message".to_owned(), record.args().to_string().into()),
+    ];
+    collect(record, &mut fields)?;
+    let line: serde_json::Map<String, serde_json::Value> = fields.into_iter().collect();
+    writeln!(out, "{}", serde_json::Value::Object(line))
+}
+
+fn collect(record: &Record<'_>, fields: &mut Vec<(String, serde_json::Value)>) -> std::io::Result<()> {
+    record.key_values().visit(&mut Fields(fields)).map_err(std::io::Error::other)
+}
+
+struct Fields<'a>(&'a mut Vec<(String, serde_json::Value)>);
+
+impl<'kvs> VisitSource<'kvs> for Fields<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let value = match (value.to_u64(), value.to_bool()) {
+            (Some(number), _) => number.into(),
+            (_, Some(flag)) => flag.into(),
+            _ => value.to_string().into(),
+        };
+        self.0.push((key.as_str().to_owned(), value));
+        Ok(())
+    }
+}

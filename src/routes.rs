@@ -1,0 +1,44 @@
+//! One table: method and path to handler.
+
+use actix_web::http::Method;
+use actix_web::middleware::Compress;
+use actix_web::web::{ServiceConfig, get, method, post, resource, to};
+
+use crate::handlers::{count_tokens, health, messages, metrics, models, reply};
+
+/// Adds every route.
+pub fn table(config: &mut ServiceConfig) {
+    let wrong_method = || to(reply::wrong_method);
+    let head = || method(Method::HEAD);
+    config
+        .service(resource("/v1/messages").route(post().to(messages::create)).default_service(wrong_method()))
+        .service(
+            resource("/v1/messages/count_tokens").route(post().to(count_tokens::count)).default_service(wrong_method()),
+        )
+        .service(resource("/v1/models").route(get().to(models::list)).default_service(wrong_method()))
+        // An id may hold slashes, as those of OpenRouter do.
+        .service(resource("/v1/models/{id:.+}").route(get().to(models::retrieve)).default_service(wrong_method()))
+        .service(
+            resource("/metrics")
+                .wrap(Compress::default())
+                .route(get().to(metrics::scrape))
+                .default_service(wrong_method()),
+        )
+        .default_service(to(reply::unknown_path));
+    config
+        .service(
+            resource("/").route(get().to(health::root)).route(head().to(health::root)).default_service(wrong_method()),
+        )
+        .service(
+            resource("/healthz")
+                .route(get().to(health::alive))
+                .route(head().to(health::alive))
+                .default_service(wrong_method()),
+        )
+        .service(
+            resource("/readyz")
+                .route(get().to(health::ready))
+                .route(head().to(health::ready))
+                .default_service(wrong_method()),
+        );
+}

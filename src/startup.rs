@@ -1,0 +1,295 @@
+//! Building the gateway from its configuration, and running it until it is told to stop.
+//!
+//! Build is apart from run, so that tests can ask which port was taken.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
+use actix_web::{App as WebApp, HttpServer, web};
+use actix_web_prom::{ActixMetricsConfiguration, PrometheusMetrics, PrometheusMetricsBuilder};
+use prometheus::Registry;
+use prometheus::process_collector::ProcessCollector;
+use secrecy::ExposeSecret;
+
+use crate::auth::{ClientKeys, MetricsToken};
+use crate::catalog::Catalog;
+use crate::config::load::Loaded;
+use crate::config::secrets::{Environment, Secrets};
+use crate::config::{Settings, Stream};
+use crate::dispatch::{Dispatcher, StreamRules, random_id};
+use crate::handlers::{App, request_id};
+use crate::metrics::actor::{Build, Metrics};
+use crate::metrics::emitter::Emitter;
+use crate::metrics::families::latency_seconds;
+use crate::providers::Providers;
+use crate::routes;
+use crate::translate::reasoning::Signer;
+use crate::translate::stream::Bounds;
+
+/// Clients that keep a connection idle are given longer than Railway's edge (60 s) gives them.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// What the command line adds to the configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Serve without client keys or metrics token, on loopback.
+    pub insecure: bool,
+}
+
+/// A gateway that has its port and is ready to run.
+pub struct Gateway {
+    server: Server,
+    address: SocketAddr,
+    draining: Arc<AtomicBool>,
+    drain_notice: Duration,
+    /// Keeps the metrics actor's thread.
+    metrics_arbiter: Arbiter,
+}
+
+impl Gateway {
+    /// Starts actors and binds the port. Fails with what must be set when a secret is missing.
+    pub fn build(loaded: Loaded, environment: &Environment, options: Options) -> io::Result<Gateway> {
+        let Loaded { settings, secrets, .. } = loaded;
+        refuse_to_be_open(&settings, &secrets, options)?;
+        let has_key = |name: &str| {
+            let provider = settings.providers.iter().find(|provider| provider.name == name);
+            provider.is_some_and(|provider| provider.api_key_env.is_none() || secrets.provider_keys.contains_key(name))
+        };
+        let catalog = Arc::new(Catalog::new(&settings, has_key));
+        report_missing_keys(&settings, &catalog);
+
+        let registry = Registry::new();
+        registry.register(Box::new(ProcessCollector::for_self())).map_err(io::Error::other)?;
+        let http_metrics = http_metrics(&registry)?;
+        let build = build_info(environment);
+        let metrics = Metrics::new(registry, catalog.clone(), &build).map_err(io::Error::other)?;
+        let metrics_arbiter = Arbiter::new();
+        let metrics = Metrics::start_in_arbiter(&metrics_arbiter.handle(), |_| metrics);
+
+        let signature_key =
+            secrets.signature_key.as_ref().map_or_else(|| random_id(""), |key| key.expose_secret().to_owned());
+        let signer = Arc::new(Signer::new(signature_key.as_bytes()));
+        let client_keys =
+            Arc::new(ClientKeys::new(&secrets.client_keys, &settings.auth.key_sha256, no_keys(&settings, &secrets)));
+        let metrics_token = Arc::new(MetricsToken::new(secrets.metrics_token.as_ref()));
+        let draining = Arc::new(AtomicBool::new(false));
+        let workers = match settings.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let listener = listen(&settings)?;
+        let address = listener.local_addr()?;
+        let (server, drain_notice) = (settings.server.clone(), settings.server.drain_notice);
+        let (settings, secrets, flag) = (Arc::new(settings), Arc::new(secrets), draining.clone());
+        let factory = move || {
+            let emitter = Emitter::start(metrics.clone());
+            let dispatcher = Rc::new(Dispatcher {
+                catalog: catalog.clone(),
+                providers: Providers::start(&settings, &secrets, &catalog, &emitter),
+                emitter,
+                signer: signer.clone(),
+                unsupported: settings.translation.unsupported,
+                stream: stream_rules(&settings.stream),
+            });
+            let app = App {
+                dispatcher,
+                client_keys: client_keys.clone(),
+                metrics_token: metrics_token.clone(),
+                metrics: metrics.clone(),
+                draining: flag.clone(),
+                max_body: bytes(settings.server.max_body),
+            };
+            WebApp::new()
+                .app_data(web::Data::new(app))
+                .wrap(from_fn(request_id::assign))
+                .wrap(http_metrics.clone())
+                .configure(routes::table)
+        };
+        let server = HttpServer::new(factory)
+            .workers(workers)
+            .max_connections(server.max_connections.div_ceil(workers))
+            .client_request_timeout(server.client_header_timeout)
+            .keep_alive(KEEP_ALIVE)
+            .tcp_nodelay(true)
+            // Otherwise a client that hangs up would not stop the call that the provider bills.
+            .h1_allow_half_closed(false)
+            .shutdown_timeout(server.drain.as_secs())
+            .disable_signals()
+            .listen(listener)?
+            .run();
+        Ok(Gateway { server, address, draining, drain_notice, metrics_arbiter })
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops it from outside.
+    pub fn handle(&self) -> ServerHandle {
+        self.server.handle()
+    }
+
+    /// Serves until `stop` says so: first notice is given with the listener open, then open requests end. When
+    /// `stop` says so again, everything ends at once.
+    pub async fn run(self, stop: impl StopSignals) -> io::Result<()> {
+        let (handle, draining, notice) = (self.server.handle(), self.draining, self.drain_notice);
+        let drain = actix_rt::spawn(stop_in_order(stop, handle, draining, notice));
+        let result = self.server.await;
+        drain.abort();
+        self.metrics_arbiter.stop();
+        result
+    }
+}
+
+/// Tells when to stop; asked again, tells when to stop at once.
+pub trait StopSignals: 'static {
+    /// Waits for the next signal.
+    fn next(&mut self) -> impl Future<Output = Stop>;
+}
+
+/// How urgently to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// A platform replaces this process: say so before the listener closes.
+    WithNotice,
+    /// Somebody at a keyboard: the listener closes now, open requests may end.
+    WithoutNotice,
+}
+
+/// SIGTERM and SIGINT of this process.
+pub struct ProcessSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl ProcessSignals {
+    /// Takes the signals over from the runtime.
+    pub fn listen() -> io::Result<ProcessSignals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(ProcessSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+}
+
+impl StopSignals for ProcessSignals {
+    async fn next(&mut self) -> Stop {
+        tokio::select! {
+            _ = self.terminate.recv() => Stop::WithNotice,
+            _ = self.interrupt.recv() => Stop::WithoutNotice,
+        }
+    }
+}
+
+async fn stop_in_order(mut stop: impl StopSignals, handle: ServerHandle, draining: Arc<AtomicBool>, notice: Duration) {
+    let urgency = stop.next().await;
+    draining.store(true, Ordering::Relaxed);
+    log::info!("stopping: no new requests, open ones may end; a second signal ends them too");
+    let orderly = async {
+        if urgency == Stop::WithNotice {
+            tokio::time::sleep(notice).await;
+        }
+        handle.stop(true).await;
+    };
+    tokio::select! {
+        () = orderly => {}
+        _ = stop.next() => {
+            log::warn!("stopping at once");
+            handle.stop(false).await;
+        }
+    }
+}
+
+fn no_keys(settings: &Settings, secrets: &Secrets) -> bool {
+    secrets.client_keys.is_empty() && settings.auth.key_sha256.is_empty()
+}
+
+fn refuse_to_be_open(settings: &Settings, secrets: &Secrets, options: Options) -> io::Result<()> {
+    let mut missing = Vec::new();
+    if no_keys(settings, secrets) {
+        missing.push("no client key: set GATEWAYZ_API_KEYS to one or more keys (`gatewayz keygen` makes one), or auth.key_sha256");
+    }
+    if secrets.metrics_token.is_none() {
+        missing.push("no metrics token: set METRICS_TOKEN to a long random text");
+    }
+    let loopback = settings.server.host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback());
+    match (missing.is_empty(), options.insecure, loopback) {
+        (true, _, _) | (false, true, true) => Ok(()),
+        (false, true, false) => Err(io::Error::other(format!(
+            "--insecure serves on loopback only, and server.host is {}: set GATEWAYZ__SERVER__HOST=127.0.0.1, or give keys:\n  {}",
+            settings.server.host,
+            missing.join("\n  ")
+        ))),
+        (false, false, _) => Err(io::Error::other(format!(
+            "refusing to serve unguarded:\n  {}\n(for trying it out: `gatewayz demo`, or --insecure on loopback)",
+            missing.join("\n  ")
+        ))),
+    }
+}
+
+fn report_missing_keys(settings: &Settings, catalog: &Catalog) {
+    for provider in &settings.providers {
+        let known = catalog.providers().iter().position(|name| *name == provider.name);
+        let usable = known.is_some_and(|at| catalog.is_usable(crate::catalog::ProviderId(at as u16)));
+        if let (false, Some(variable)) = (usable, &provider.api_key_env) {
+            log::warn!("provider {} is off: set {variable} to its key", provider.name);
+        }
+    }
+    let dead = catalog.without_route();
+    if !dead.is_empty() {
+        log::warn!("{} model(s) have no usable route and will answer 529: {}", dead.len(), dead.join(", "));
+    }
+}
+
+/// HTTP metrics of the middleware, in our registry.
+fn http_metrics(registry: &Registry) -> io::Result<PrometheusMetrics> {
+    PrometheusMetricsBuilder::new("gateway")
+        .registry(registry.clone())
+        .buckets(&latency_seconds())
+        .mask_unmatched_patterns("unmatched")
+        .metrics_configuration(
+            ActixMetricsConfiguration::default().http_requests_duration_seconds_name("http_request_duration_seconds"),
+        )
+        .build()
+        .map_err(io::Error::other)
+}
+
+fn build_info(environment: &Environment) -> Build {
+    let get = |name: &str| environment.get(name).cloned().unwrap_or_default();
+    Build {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: option_env!("GATEWAYZ_REVISION").map_or_else(|| get("RAILWAY_GIT_COMMIT_SHA"), str::to_owned),
+        replica: get("RAILWAY_REPLICA_ID"),
+    }
+}
+
+fn listen(settings: &Settings) -> io::Result<TcpListener> {
+    let host: IpAddr = settings.server.host.parse().map_err(io::Error::other)?;
+    let address = SocketAddr::new(host, settings.server.port);
+    TcpListener::bind(address).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("cannot listen on {address}: {error}; set PORT or server.port to a free port"),
+        )
+    })
+}
+
+fn stream_rules(stream: &Stream) -> StreamRules {
+    StreamRules {
+        ping_interval: stream.ping_interval,
+        commit_after: stream.commit_after,
+        max_line: bytes(stream.max_line),
+        bounds: Bounds { tool_buffer: bytes(stream.max_tool_buffer) },
+    }
+}
+
+fn bytes(size: bytesize::ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
