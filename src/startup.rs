@@ -223,7 +223,7 @@ fn refuse_to_be_open(settings: &Settings, secrets: &Secrets, options: Options) -
     match (missing.is_empty(), options.insecure, loopback) {
         (true, _, _) | (false, true, true) => Ok(()),
         (false, true, false) => Err(io::Error::other(format!(
-            "--insecure serves on loopback only, and server.host is {}: set GATEWAYZ__SERVER__HOST=127.0.0.1, or give keys:\n  {}",
+            "--insecure serves on loopback only, and server.host is {:?}: set GATEWAYZ__SERVER__HOST=127.0.0.1, or give keys:\n  {}",
             settings.server.host,
             missing.join("\n  ")
         ))),

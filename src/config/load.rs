@@ -19,6 +19,8 @@ pub const DEFAULT_FILE: &str = include_str!("../../config/default.toml");
 
 /// Enough to show what is wrong with a file that is no configuration at all.
 const MAX_MISTAKES: usize = 50;
+/// Bounds the search for mistakes in one layer.
+const MAX_TRIES: usize = 500;
 
 /// Settings and secrets that hold together.
 #[derive(Debug)]
@@ -90,29 +92,43 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Loaded, Mi
     layers.extend(environment.get("PORT").filter(|port| !port.is_empty()).map(|_| Layer::Port));
     layers.push(Layer::Variables);
 
-    let mut mistakes: Vec<Mistake> =
-        layers.iter().flat_map(|layer| mistakes_of(layer, environment)).take(MAX_MISTAKES).collect();
-    if !mistakes.is_empty() {
-        return Err(Mistakes(mistakes));
-    }
-    let whole = merged(&layers, environment)
-        .and_then(|value| serde_path_to_error::deserialize::<_, Settings>(value).map_err(|error| error.to_string()));
-    let settings = match whole {
-        Ok(settings) => settings,
-        Err(problem) => return Err(Mistakes(vec![Mistake { layer: Layer::Variables, key: String::new(), problem }])),
+    let readings: Vec<Reading> = layers.iter().map(|layer| read(layer, environment)).collect();
+    let mut mistakes: Vec<Mistake> = readings.iter().flat_map(|reading| reading.mistakes.clone()).collect();
+    let settings = match mistakes.is_empty() {
+        true => whole(&layers, environment).inspect_err(|mistake| mistakes.push(mistake.clone())).ok(),
+        false => None,
     };
-    let owner = |section: &str| {
-        let sets = |layer: &&Layer| own_value(layer, environment).is_some_and(|value| value.get(section).is_some());
-        layers.iter().rev().find(sets).cloned().unwrap_or(Layer::Default)
+    let found = match &settings {
+        Some(settings) => rules::mistakes(settings),
+        // What is wrong besides is told too, as far as each layer can be understood.
+        None => readings.iter().filter_map(|reading| reading.mended.as_ref()).flat_map(rules::mistakes).collect(),
     };
-    mistakes.extend(rules::mistakes(&settings).into_iter().map(|(key, problem)| {
+    for (key, problem) in found {
         let section = key.split(['.', '[']).next().unwrap_or_default();
-        Mistake { layer: owner(section), key, problem }
-    }));
-    match mistakes.is_empty() {
-        true => Ok(Loaded { secrets: Secrets::read(&settings, environment), settings, layers }),
-        false => Err(Mistakes(mistakes)),
+        let sets = |reading: &&Reading| reading.sections.iter().any(|own| own == section);
+        let layer = readings.iter().rev().find(sets).map_or(Layer::Default, |reading| reading.layer.clone());
+        let mistake = Mistake { layer, key, problem };
+        if !mistakes.iter().any(|known| covers(known, &mistake)) {
+            mistakes.push(mistake);
+        }
     }
+    mistakes.truncate(MAX_MISTAKES);
+    match settings.filter(|_| mistakes.is_empty()) {
+        Some(settings) => Ok(Loaded { secrets: Secrets::read(&settings, environment), settings, layers }),
+        None => Err(Mistakes(mistakes)),
+    }
+}
+
+/// Whether the second mistake is the first one again, or follows from it.
+fn covers(known: &Mistake, mistake: &Mistake) -> bool {
+    let rest = mistake.key.strip_prefix(&known.key);
+    known.layer == mistake.layer && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+fn whole(layers: &[Layer], environment: &Environment) -> Result<Settings, Mistake> {
+    let unplaced = |problem| Mistake { layer: Layer::Variables, key: String::new(), problem };
+    let value = merged(layers, environment).map_err(unplaced)?;
+    serde_path_to_error::deserialize(value).map_err(|error| unplaced(error.to_string()))
 }
 
 fn source(layer: &Layer, environment: &Environment) -> Result<Config, ConfigError> {
@@ -140,10 +156,6 @@ fn source(layer: &Layer, environment: &Environment) -> Result<Config, ConfigErro
     .build()
 }
 
-fn own_value(layer: &Layer, environment: &Environment) -> Option<Value> {
-    source(layer, environment).ok()?.try_deserialize().ok()
-}
-
 fn merged(layers: &[Layer], environment: &Environment) -> Result<Value, String> {
     let mut builder = Config::builder();
     for layer in layers {
@@ -152,39 +164,59 @@ fn merged(layers: &[Layer], environment: &Environment) -> Result<Value, String> 
     builder.build().and_then(Config::try_deserialize).map_err(|error| error.to_string())
 }
 
-/// Everything in this layer that does not fit: each mistake is taken out and the rest read again.
-fn mistakes_of(layer: &Layer, environment: &Environment) -> Vec<Mistake> {
+/// One layer, read on top of the defaults.
+struct Reading {
+    layer: Layer,
+    /// The top-level keys that it sets.
+    sections: Vec<String>,
+    mistakes: Vec<Mistake>,
+    /// The settings with every mistake of a type taken out or filled with something.
+    mended: Option<Settings>,
+}
+
+/// Finds everything in a layer that does not fit: each mistake is mended and the rest read again.
+fn read(layer: &Layer, environment: &Environment) -> Reading {
     let mistake = |key: String, problem: String| Mistake { layer: layer.clone(), key, problem };
-    if let Err(error) = source(layer, environment) {
-        return vec![mistake(String::new(), error.to_string())];
-    }
-    let defaults = match merged(&[Layer::Default], environment) {
-        Ok(defaults) => defaults,
-        Err(problem) => return vec![mistake(String::new(), problem)],
+    let mut reading = Reading { layer: layer.clone(), sections: Vec::new(), mistakes: Vec::new(), mended: None };
+    let own = source(layer, environment).and_then(Config::try_deserialize::<serde_json::Map<String, Value>>);
+    let values = own.map_err(|error| error.to_string()).and_then(|own| {
+        reading.sections = own.keys().cloned().collect();
+        Ok((merged(&[Layer::Default], environment)?, merged(&[Layer::Default, layer.clone()], environment)?))
+    });
+    let (defaults, mut value) = match values {
+        Ok(values) => values,
+        Err(problem) => {
+            reading.mistakes.push(mistake(String::new(), problem));
+            return reading;
+        }
     };
-    let mut value = match merged(&[Layer::Default, layer.clone()], environment) {
-        Ok(value) => value,
-        Err(problem) => return vec![mistake(String::new(), problem)],
-    };
-    let mut mistakes = Vec::new();
-    while let Err(error) = serde_path_to_error::deserialize::<_, Settings>(value.clone()) {
+    let mut tries = 0;
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, Settings>(value.clone()) {
+            Ok(settings) => {
+                reading.mended = Some(settings);
+                return reading;
+            }
+            Err(error) => error,
+        };
         let mut path: Vec<Segment> = error.path().iter().cloned().collect();
         let problem = error.into_inner().to_string();
-        if let Some(name) = quoted_after(&problem, "unknown field ")
+        let missing = quoted_after(&problem, "missing field ");
+        let named = missing.clone().or_else(|| quoted_after(&problem, "unknown field "));
+        if let Some(name) = named
             && !matches!(path.last(), Some(Segment::Map { key }) if *key == name)
         {
             path.push(Segment::Map { key: name });
         }
-        let key = match quoted_after(&problem, "missing field ") {
-            Some(name) => format!("{}.{name}", written(&path)),
-            None => written(&path),
-        };
-        mistakes.push(mistake(key, problem));
-        if mistakes.len() >= MAX_MISTAKES || !mend(&mut value, &defaults, &path) {
-            break;
+        let found = mistake(written(&path), problem);
+        if !reading.mistakes.iter().any(|known| covers(known, &found)) {
+            reading.mistakes.push(found);
+        }
+        tries += 1;
+        if tries > MAX_TRIES || !mend(&mut value, &defaults, &path, missing.is_some(), tries) {
+            return reading;
         }
     }
-    mistakes
 }
 
 fn quoted_after(text: &str, marker: &str) -> Option<String> {
@@ -209,36 +241,36 @@ fn written(path: &[Segment]) -> String {
     text
 }
 
-/// Takes the wrong node out, or puts the default back; false when nothing could be changed.
-fn mend(value: &mut Value, defaults: &Value, path: &[Segment]) -> bool {
+/// What a missing field of a list's entry is filled with, one after the other, until it is no longer missed.
+/// Entries are never taken out, so that the others keep their numbers. Their number is odd, since every second
+/// try takes one out again.
+fn stand_ins() -> [Value; 5] {
+    [Value::from("?"), Value::Array(Vec::new()), Value::from(0), Value::Object(Default::default()), Value::from(true)]
+}
+
+/// Takes the wrong node out, puts its default back, or fills it; false when nothing could be changed.
+fn mend(value: &mut Value, defaults: &Value, path: &[Segment], missing: bool, tries: usize) -> bool {
     let Some((last, parents)) = path.split_last() else { return false };
-    let default = parents.iter().chain([last]).try_fold(defaults, |at, segment| match segment {
-        Segment::Map { key } => at.get(key),
-        _ => None,
-    });
-    let mut at = &mut *value;
+    let mut at = value;
+    let mut default = Some(defaults);
     for segment in parents {
-        let next = match segment {
-            Segment::Map { key } => at.get_mut(key),
-            Segment::Seq { index } => at.get_mut(index),
-            Segment::Enum { .. } | Segment::Unknown => None,
+        let (next, below) = match segment {
+            Segment::Map { key } => (at.get_mut(key), default.and_then(|default| default.get(key))),
+            Segment::Seq { index } => (at.get_mut(index), None),
+            Segment::Enum { .. } | Segment::Unknown => (None, None),
         };
         let Some(next) = next else { return false };
-        at = next;
+        (at, default) = (next, below);
     }
-    let in_entry = parents.iter().any(|segment| matches!(segment, Segment::Seq { .. }));
+    let stand_in = || stand_ins().into_iter().cycle().nth(tries).unwrap_or_default();
     match (last, at) {
-        (Segment::Map { key }, Value::Object(map)) => match default {
-            Some(default) if !in_entry => {
-                let changed = map.get(key) != Some(default);
-                map.insert(key.clone(), default.clone());
-                changed
-            }
-            // A required field of an entry: without the field the entry is wrong again, so the entry goes too.
-            _ => map.remove(key).is_some() || mend(value, defaults, parents),
+        (Segment::Map { key }, Value::Object(map)) => match default.and_then(|default| default.get(key)) {
+            Some(default) => map.insert(key.clone(), default.clone()).as_ref() != Some(default),
+            None if missing => map.insert(key.clone(), stand_in()).is_none(),
+            None => map.remove(key).is_some(),
         },
         (Segment::Seq { index }, Value::Array(list)) if *index < list.len() => {
-            list.remove(*index);
+            list[*index] = stand_in();
             true
         }
         _ => false,
