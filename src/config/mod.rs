@@ -1,5 +1,5 @@
 //! Settings: what can be configured, with meaning and units. How they are read is [`load`]'s business, what
-//! must hold among them [`rules`]'s.
+//! must hold among them `rules`'s.
 //!
 //! The values of every section come from `config/default.toml`, so that a default stands in one place.
 //! Secrets come from the environment only and are never part of [`Settings`].

@@ -2,7 +2,7 @@
 //!
 //! A request is one future, polled by the client's connection: when the client goes, the future is dropped and
 //! with it the call to the provider. What it writes goes through a [`relay`]; when the status of a stream is
-//! settled, and what is said in silence, is the [`session`]'s business; what is counted, the [`scope`]'s.
+//! settled, and what is said in silence, is the `session`'s business; what is counted, the `scope`'s.
 
 pub mod relay;
 mod scope;

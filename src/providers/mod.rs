@@ -1,5 +1,5 @@
 //! All upstream I/O. One actor for each provider and worker, with its own pool of connections, so that a
-//! request never changes its thread; see [`actor`].
+//! request never changes its thread; see `actor`.
 //!
 //! Does not know how a field is mapped, nor actix-web's requests and responses.
 

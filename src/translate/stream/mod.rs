@@ -1,7 +1,7 @@
 //! The third verb: chunks to events.
 //!
 //! The state is one enum, so that a second start or an unclosed block is hard to write. Calls that cannot be
-//! sent yet wait in [`calls::Calls`]. Nothing is written before there is content (or [`StreamTranslator::start`]
+//! sent yet wait in `calls::Calls`. Nothing is written before there is content (or [`StreamTranslator::start`]
 //! is called), so that a failure until then can still become a real status.
 
 mod calls;
