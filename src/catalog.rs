@@ -3,9 +3,10 @@
 //! Built once from the settings and shared by all workers. Knows no HTTP, no actors and no JSON.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use crate::config::{Model, Price, Settings};
+use crate::translate::dialect::Dialect;
 
 /// The label of wildcard models beyond the bound.
 const OTHER: &str = "other";
@@ -26,6 +27,8 @@ pub struct Route {
     pub provider: ProviderId,
     /// The provider's id of the model.
     pub model: String,
+    /// How this provider wants this model to be asked.
+    pub dialect: Arc<Dialect>,
 }
 
 /// What was found for the id that a client asked for.
@@ -45,6 +48,8 @@ pub struct Resolved<'a> {
 #[derive(Debug)]
 pub struct Catalog {
     models: Vec<Model>,
+    /// By the same index as `models`: the usable routes, where `*` still stands for the id as asked.
+    routes: Vec<Vec<Route>>,
     by_id: HashMap<String, usize>,
     /// Indices of entries whose id ends in `*`, the longest prefix first.
     wildcards: Vec<usize>,
@@ -92,35 +97,30 @@ impl Catalog {
         labels.fixed = labels.names.len();
         wildcards.sort_by_key(|at| std::cmp::Reverse(models[*at].id.len()));
         let providers: Vec<String> = settings.providers.iter().map(|provider| provider.name.clone()).collect();
-        let ids = (0u16..).zip(&providers).filter(|(_, name)| has_key(name)).map(|(id, _)| ProviderId(id));
-        Catalog {
-            usable: ids.collect(),
-            models,
-            by_id,
-            wildcards,
-            providers,
-            labels: RwLock::new(labels),
-            max_dynamic: settings.metrics.max_dynamic_models,
-        }
+        let usable: HashSet<ProviderId> =
+            (0u16..).map(ProviderId).zip(&providers).filter(|(_, name)| has_key(name)).map(|(id, _)| id).collect();
+        let routes = models.iter().map(|model| usable_routes(settings, model, &usable)).collect();
+        let max_dynamic = settings.metrics.max_dynamic_models;
+        Catalog { models, routes, by_id, wildcards, providers, usable, labels: RwLock::new(labels), max_dynamic }
     }
 
     /// Finds the model that a client asked for; `None` when no entry takes this id.
     pub fn resolve(&self, asked: &str) -> Option<Resolved<'_>> {
-        let (model, label) = match self.by_id.get(asked) {
-            Some(at) => (&self.models[*at], self.known_label(asked)?),
+        let (at, label) = match self.by_id.get(asked) {
+            Some(at) => (*at, self.known_label(asked)?),
             None => {
                 let takes = |at: &&usize| {
                     let prefix = self.models[**at].id.trim_end_matches('*');
                     asked.len() > prefix.len() && asked.starts_with(prefix)
                 };
-                (&self.models[*self.wildcards.iter().find(takes)?], self.dynamic_label(asked))
+                (*self.wildcards.iter().find(takes)?, self.dynamic_label(asked))
             }
         };
-        let routes = model.routes.iter().filter_map(|route| {
-            let provider = self.provider_id(&route.provider).filter(|id| self.usable.contains(id))?;
+        let routes = self.routes[at].iter().map(|route| {
             let model = if route.model == "*" { asked.to_owned() } else { route.model.clone() };
-            Some(Route { provider, model })
+            Route { model, ..route.clone() }
         });
+        let model = &self.models[at];
         Some(Resolved { label, routes: routes.collect(), max_tokens: model.max_tokens, price: model.price, model })
     }
 
@@ -140,10 +140,6 @@ impl Catalog {
             Some(label) => *label,
             None => labels.add(&name),
         }
-    }
-
-    fn provider_id(&self, name: &str) -> Option<ProviderId> {
-        (0u16..).zip(&self.providers).find(|(_, known)| *known == name).map(|(id, _)| ProviderId(id))
     }
 
     /// The names of all providers, in the order of their ids.
@@ -190,14 +186,20 @@ impl Catalog {
 
     /// Ids of all entries of which no route can be used.
     pub fn without_route(&self) -> Vec<&str> {
-        let dead = |model: &&Model| {
-            !model
-                .routes
-                .iter()
-                .any(|route| self.provider_id(&route.provider).is_some_and(|id| self.usable.contains(&id)))
-        };
-        self.models.iter().filter(dead).map(|model| model.id.as_str()).collect()
+        let dead = self.models.iter().zip(&self.routes).filter(|(_, routes)| routes.is_empty());
+        dead.map(|(model, _)| model.id.as_str()).collect()
     }
+}
+
+fn usable_routes(settings: &Settings, model: &Model, usable: &HashSet<ProviderId>) -> Vec<Route> {
+    let routes = model.routes.iter().filter_map(|route| {
+        let at = settings.providers.iter().position(|provider| provider.name == route.provider)?;
+        let id = ProviderId(u16::try_from(at).ok()?);
+        // Wrong overrides have been found when the settings were read.
+        let dialect = Arc::new(model.resolved_dialect(&settings.providers[at]).ok()?);
+        usable.contains(&id).then(|| Route { provider: id, model: route.model.clone(), dialect })
+    });
+    routes.collect()
 }
 
 /// What an id looks like as a label: no provider's prefix (the dashboards' patterns are anchored), bounded, and
@@ -265,5 +267,28 @@ mod tests {
         assert_eq!(label("three"), "other");
         assert_eq!(label("vendor/one"), "one");
         assert_eq!(catalog.fixed_labels().len(), 3);
+    }
+
+    #[test]
+    fn a_models_own_dialect_wins_over_its_providers() {
+        let catalog = catalog(
+            r#"
+            [providers.dialect_overrides]
+            top_k = false
+            [[models]]
+            id = "plain"
+            routes = [ { provider = "b", model = "x" }, { provider = "a", model = "x" } ]
+            [[models]]
+            id = "newer"
+            routes = [ { provider = "a", model = "x" } ]
+            dialect_overrides = { max_tokens_field = "max_completion_tokens" }
+            "#,
+            10,
+        );
+        let dialect = |id: &str| catalog.resolve(id).unwrap().routes[0].dialect.clone();
+        let generic = Dialect::named("generic").unwrap();
+        assert_eq!(*dialect("plain"), generic);
+        assert_eq!(dialect("newer").max_tokens_field.name(), "max_completion_tokens");
+        assert!(dialect("newer").top_k, "the other provider's override is its own");
     }
 }

@@ -44,6 +44,9 @@ fn described(settings: &Settings, secrets: &Secrets) -> Result<String, serde_jso
             let state = key.map_or_else(|| "not set: its routes are off".to_owned(), Secrets::masked);
             line(format!("api_key_env = {variable:?}  # {state}"));
         }
+        for (field, value) in &provider.dialect_overrides {
+            line(format!("dialect_overrides.{field} = {value}"));
+        }
         let names: Vec<&String> = provider.extra_headers.keys().collect();
         if !names.is_empty() {
             line(format!("# extra_headers: {names:?}"));

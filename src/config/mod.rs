@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use crate::translate::dialect::Dialect;
 use crate::translate::dropped::Unsupported;
 
 /// Stands in `x-gatewayz-provider` for answers that no provider gave. No provider may be called so.
@@ -105,6 +107,9 @@ pub struct Provider {
     pub name: String,
     /// `openrouter`, `featherless`, `openai` or `generic`.
     pub dialect: String,
+    /// Fields of the dialect that are different for this provider.
+    #[serde(default)]
+    pub dialect_overrides: Map<String, Value>,
     /// What stands before `/chat/completions`.
     pub base_url: String,
     /// The environment variable that holds the key. Absent: no key is sent.
@@ -127,7 +132,28 @@ pub struct Provider {
     pub extra_headers: BTreeMap<String, String>,
     /// Added to every request body; its keys win.
     #[serde(default)]
-    pub extra_body: serde_json::Map<String, serde_json::Value>,
+    pub extra_body: Map<String, Value>,
+}
+
+impl Provider {
+    /// Its dialect, overrides applied. The error names key and problem.
+    pub fn resolved_dialect(&self) -> Result<Dialect, (String, String)> {
+        let named = Dialect::named(&self.dialect).ok_or_else(|| {
+            ("dialect".to_owned(), format!("{:?} is none of {}", self.dialect, Dialect::NAMES.join(", ")))
+        })?;
+        in_overrides(named.overridden(&self.dialect_overrides))
+    }
+}
+
+impl Model {
+    /// The dialect of one of its providers, with the model's own overrides applied. The error names key and problem.
+    pub fn resolved_dialect(&self, provider: &Provider) -> Result<Dialect, (String, String)> {
+        in_overrides(provider.resolved_dialect()?.overridden(&self.dialect_overrides))
+    }
+}
+
+fn in_overrides(dialect: Result<Dialect, (String, String)>) -> Result<Dialect, (String, String)> {
+    dialect.map_err(|(field, problem)| (format!("dialect_overrides.{field}"), problem))
 }
 
 /// A model that clients can ask for.
@@ -149,6 +175,9 @@ pub struct Model {
     pub max_tokens: Option<u64>,
     /// In the order in which they are tried.
     pub routes: Vec<Route>,
+    /// Fields of the provider's dialect that are different for this model.
+    #[serde(default)]
+    pub dialect_overrides: Map<String, Value>,
     #[serde(default)]
     pub price: Option<Price>,
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::{OWN_NAME, Provider, Settings};
-use crate::translate::dialect::Dialect;
 
 type Mistake = (String, String);
 
@@ -54,12 +53,20 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
             say(key("max_tokens"), "must be at least 1".into());
         }
         for (place, route) in model.routes.iter().enumerate() {
-            if !settings.providers.iter().any(|provider| provider.name == route.provider) {
-                let known: Vec<&str> = settings.providers.iter().map(|provider| provider.name.as_str()).collect();
-                say(
-                    key(&format!("routes[{place}].provider")),
-                    format!("no provider is called {:?}; there is {}", route.provider, known.join(", ")),
-                );
+            match settings.providers.iter().find(|provider| provider.name == route.provider) {
+                Some(provider) => {
+                    let own = provider.resolved_dialect().is_ok().then(|| model.resolved_dialect(provider));
+                    if let Some(Err((field, problem))) = own {
+                        say(key(&field), problem);
+                    }
+                }
+                None => {
+                    let known: Vec<&str> = settings.providers.iter().map(|provider| provider.name.as_str()).collect();
+                    say(
+                        key(&format!("routes[{place}].provider")),
+                        format!("no provider is called {:?}; there is {}", route.provider, known.join(", ")),
+                    );
+                }
             }
             if route.model.is_empty() {
                 say(key(&format!("routes[{place}].model")), "must not be empty".into());
@@ -75,8 +82,8 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
 }
 
 fn provider_mistakes(provider: &Provider, key: &dyn Fn(&str) -> String, say: &mut impl FnMut(String, String)) {
-    if Dialect::named(&provider.dialect).is_none() {
-        say(key("dialect"), format!("{:?} is none of {}", provider.dialect, Dialect::NAMES.join(", ")));
+    if let Err((field, problem)) = provider.resolved_dialect() {
+        say(key(&field), problem);
     }
     match provider.base_url.parse::<awc::http::Uri>() {
         Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() => {

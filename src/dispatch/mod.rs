@@ -166,7 +166,7 @@ struct Prepared {
 fn prepare(dispatcher: &Dispatcher, asked: &Asked<'_>, route: &Route) -> Result<Prepared, GatewayError> {
     let provider = dispatcher.providers.get(route.provider)?;
     let target = Target {
-        dialect: &provider.dialect,
+        dialect: &route.dialect,
         model: &route.model,
         max_tokens_cap: asked.resolved.max_tokens,
         extra_body: &provider.extra_body,

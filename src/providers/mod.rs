@@ -23,14 +23,12 @@ use crate::config::Settings;
 use crate::config::secrets::Secrets;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::emitter::Emitter;
-use crate::translate::dialect::Dialect;
 
 /// Everything there is to know about a provider.
 #[derive(Debug)]
 pub struct Provider {
     pub id: ProviderId,
     pub name: String,
-    pub dialect: Dialect,
     pub extra_body: Map<String, Value>,
     /// `{base_url}/chat/completions`
     url: String,
@@ -61,11 +59,12 @@ impl Providers {
     pub fn start(settings: &Settings, secrets: &Secrets, catalog: &Catalog, emitter: &Emitter) -> Providers {
         let slot = |(id, config): (u16, &crate::config::Provider)| {
             let id = ProviderId(id);
-            let dialect = Dialect::named(&config.dialect).filter(|_| catalog.is_usable(id))?;
+            if !catalog.is_usable(id) {
+                return None;
+            }
             let provider = Rc::new(Provider {
                 id,
                 name: config.name.clone(),
-                dialect,
                 extra_body: config.extra_body.clone(),
                 url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')),
                 key: secrets.provider_keys.get(&config.name).cloned(),

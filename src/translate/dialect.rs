@@ -3,9 +3,11 @@
 //! A new quirk is a field here with a value for each dialect, never a test for a provider's name elsewhere.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// What a provider takes and how it wants it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dialect {
     /// The field that bounds the answer's length.
     pub max_tokens_field: MaxTokensField,
@@ -109,6 +111,20 @@ impl Dialect {
 
     /// All names, for messages.
     pub const NAMES: [&'static str; 4] = ["openrouter", "featherless", "openai", "generic"];
+
+    /// The dialect with some fields set otherwise, by the names and values of this type's serialized form. The
+    /// error names field and problem.
+    pub fn overridden(&self, overrides: &Map<String, Value>) -> Result<Dialect, (String, String)> {
+        let mut dialect = self.clone();
+        for (field, value) in overrides {
+            let problem = |error: serde_json::Error| (field.clone(), error.to_string());
+            let mut fields: Map<String, Value> =
+                serde_json::to_value(&dialect).and_then(serde_json::from_value).map_err(problem)?;
+            fields.insert(field.clone(), value.clone());
+            dialect = serde_json::from_value(Value::Object(fields)).map_err(problem)?;
+        }
+        Ok(dialect)
+    }
 
     /// OpenRouter, as its package's request types list the fields.
     pub fn openrouter() -> Dialect {
