@@ -136,24 +136,25 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Its dialect, overrides applied. The error names key and problem.
-    pub fn resolved_dialect(&self) -> Result<Dialect, (String, String)> {
+    /// Its dialect, overrides applied. The error names keys and problems.
+    pub fn resolved_dialect(&self) -> Result<Dialect, Vec<(String, String)>> {
         let named = Dialect::named(&self.dialect).ok_or_else(|| {
-            ("dialect".to_owned(), format!("{:?} is none of {}", self.dialect, Dialect::NAMES.join(", ")))
+            vec![("dialect".to_owned(), format!("{:?} is none of {}", self.dialect, Dialect::NAMES.join(", ")))]
         })?;
         in_overrides(named.overridden(&self.dialect_overrides))
     }
 }
 
 impl Model {
-    /// The dialect of one of its providers, with the model's own overrides applied. The error names key and problem.
-    pub fn resolved_dialect(&self, provider: &Provider) -> Result<Dialect, (String, String)> {
+    /// The dialect of one of its providers, with the model's own overrides applied. The error names keys and problems.
+    pub fn resolved_dialect(&self, provider: &Provider) -> Result<Dialect, Vec<(String, String)>> {
         in_overrides(provider.resolved_dialect()?.overridden(&self.dialect_overrides))
     }
 }
 
-fn in_overrides(dialect: Result<Dialect, (String, String)>) -> Result<Dialect, (String, String)> {
-    dialect.map_err(|(field, problem)| (format!("dialect_overrides.{field}"), problem))
+fn in_overrides(dialect: Result<Dialect, Vec<(String, String)>>) -> Result<Dialect, Vec<(String, String)>> {
+    let in_overrides = |(field, problem)| (format!("dialect_overrides.{field}"), problem);
+    dialect.map_err(|problems| problems.into_iter().map(in_overrides).collect())
 }
 
 /// A model that clients can ask for.

@@ -56,7 +56,7 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
             match settings.providers.iter().find(|provider| provider.name == route.provider) {
                 Some(provider) => {
                     let own = provider.resolved_dialect().is_ok().then(|| model.resolved_dialect(provider));
-                    if let Some(Err((field, problem))) = own {
+                    for (field, problem) in own.and_then(Result::err).into_iter().flatten() {
                         say(key(&field), problem);
                     }
                 }
@@ -82,7 +82,7 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
 }
 
 fn provider_mistakes(provider: &Provider, key: &dyn Fn(&str) -> String, say: &mut impl FnMut(String, String)) {
-    if let Err((field, problem)) = provider.resolved_dialect() {
+    for (field, problem) in provider.resolved_dialect().err().into_iter().flatten() {
         say(key(&field), problem);
     }
     match provider.base_url.parse::<awc::http::Uri>() {

@@ -112,18 +112,24 @@ impl Dialect {
     /// All names, for messages.
     pub const NAMES: [&'static str; 4] = ["openrouter", "featherless", "openai", "generic"];
 
-    /// The dialect with some fields set otherwise, by the names and values of this type's serialized form. The
-    /// error names field and problem.
-    pub fn overridden(&self, overrides: &Map<String, Value>) -> Result<Dialect, (String, String)> {
+    /// The dialect with some fields set otherwise, by the names and values of this type's serialized form; or
+    /// every field that cannot be set so, with its problem.
+    pub fn overridden(&self, overrides: &Map<String, Value>) -> Result<Dialect, Vec<(String, String)>> {
         let mut dialect = self.clone();
+        let mut problems = Vec::new();
         for (field, value) in overrides {
-            let problem = |error: serde_json::Error| (field.clone(), error.to_string());
-            let mut fields: Map<String, Value> =
-                serde_json::to_value(&dialect).and_then(serde_json::from_value).map_err(problem)?;
-            fields.insert(field.clone(), value.clone());
-            dialect = serde_json::from_value(Value::Object(fields)).map_err(problem)?;
+            match dialect.with(field, value) {
+                Ok(changed) => dialect = changed,
+                Err(error) => problems.push((field.clone(), error.to_string())),
+            }
         }
-        Ok(dialect)
+        if problems.is_empty() { Ok(dialect) } else { Err(problems) }
+    }
+
+    fn with(&self, field: &str, value: &Value) -> serde_json::Result<Dialect> {
+        let mut fields: Map<String, Value> = serde_json::from_value(serde_json::to_value(self)?)?;
+        fields.insert(field.to_owned(), value.clone());
+        serde_json::from_value(Value::Object(fields))
     }
 
     /// OpenRouter, as its package's request types list the fields.
