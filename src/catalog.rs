@@ -106,15 +106,10 @@ impl Catalog {
 
     /// Finds the model that a client asked for; `None` when no entry takes this id.
     pub fn resolve(&self, asked: &str) -> Option<Resolved<'_>> {
-        let (at, label) = match self.by_id.get(asked) {
-            Some(at) => (*at, self.known_label(asked)?),
-            None => {
-                let takes = |at: &&usize| {
-                    let prefix = self.models[**at].id.trim_end_matches('*');
-                    asked.len() > prefix.len() && asked.starts_with(prefix)
-                };
-                (*self.wildcards.iter().find(takes)?, self.dynamic_label(asked))
-            }
+        let at = self.place(asked)?;
+        let label = match self.models[at].id.ends_with('*') {
+            true => self.dynamic_label(asked),
+            false => self.known_label(asked)?,
         };
         let routes = self.routes[at].iter().map(|route| {
             let model = if route.model == "*" { asked.to_owned() } else { route.model.clone() };
@@ -122,6 +117,20 @@ impl Catalog {
         });
         let model = &self.models[at];
         Some(Resolved { label, routes: routes.collect(), max_tokens: model.max_tokens, price: model.price, model })
+    }
+
+    /// Whether an entry takes this id.
+    pub fn has(&self, asked: &str) -> bool {
+        self.place(asked).is_some()
+    }
+
+    /// The entry that takes this id: its own, or the most specific wildcard.
+    fn place(&self, asked: &str) -> Option<usize> {
+        let takes = |at: &&usize| {
+            let prefix = self.models[**at].id.trim_end_matches('*');
+            asked.len() > prefix.len() && asked.starts_with(prefix)
+        };
+        self.by_id.get(asked).or_else(|| self.wildcards.iter().find(takes)).copied()
     }
 
     fn known_label(&self, id: &str) -> Option<ModelLabel> {

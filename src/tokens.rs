@@ -1,16 +1,16 @@
-//! Estimates of token counts, for where no provider counts for us.
+//! Token counts, for where no provider counts for us: a cheap estimate here, a count in [`exact`].
 //!
-//! A figure from character classes alone: cheap enough for every request, and near what the tokenizers of
+//! The estimate is a figure from character classes alone: cheap enough for every request, and near what the tokenizers of
 //! the large models count on prose, code and Chinese alike.
 
-use crate::wire::anthropic::request::{Block, Content, MessagesRequest, Source};
+pub mod exact;
+mod walk;
 
-/// Tokens that surround every message.
-const PER_MESSAGE: u64 = 4;
-/// Tokens for an image: Anthropic's figure for one of about 1.1 megapixels.
+use self::walk::Measure;
+use crate::wire::anthropic::request::{MessagesRequest, SourceObject};
+
+/// Tokens for an image that is not looked into: Anthropic's figure for one of about 1.1 megapixels.
 const PER_IMAGE: u64 = 1500;
-/// Tokens for a kilobyte of PDF: a page of text is about 3 KB and 1,500 tokens.
-const PER_PDF_KILOBYTE: u64 = 30;
 
 /// Tokens in a text.
 pub fn estimate(text: &str) -> u64 {
@@ -69,45 +69,19 @@ fn word_tenths(letters: u64) -> u64 {
 
 /// Input tokens of a whole request: system, tools and every block.
 pub fn estimate_request(request: &MessagesRequest<'_>) -> u64 {
-    let system = request.system.as_ref().map_or(0, content);
-    let tools = request.tools.iter().map(|tool| {
-        let schema = tool.input_schema.map_or(0, |schema| estimate(schema.get()));
-        PER_MESSAGE + text(tool.name.as_deref()) + text(tool.description.as_deref()) + schema
-    });
-    let messages = request.messages.iter().map(|message| PER_MESSAGE + content(&message.content));
-    (system + tools.sum::<u64>() + messages.sum::<u64>()).max(1)
+    walk::total(request, &Cheap)
 }
 
-fn text(text: Option<&str>) -> u64 {
-    text.map_or(0, estimate)
-}
+struct Cheap;
 
-fn content(value: &Content<'_>) -> u64 {
-    match value {
-        Content::Text(text) => estimate(text),
-        Content::Blocks(blocks) => blocks.iter().map(block).sum(),
-        Content::Opaque => 0,
+impl Measure for Cheap {
+    fn text(&self, text: &str) -> u64 {
+        estimate(text)
     }
-}
 
-fn block(block: &Block<'_>) -> u64 {
-    let source = match (&block.source, block.kind.as_str()) {
-        (Some(Source::Object(_)), "image") => PER_IMAGE,
-        (Some(Source::Object(source)), _) => match source.kind.as_str() {
-            "base64" => source.data.as_deref().map_or(0, |data| data.len() as u64 / 1024 * PER_PDF_KILOBYTE),
-            _ => text(source.data.as_deref()) + source.content.as_ref().map_or(0, content),
-        },
-        (Some(Source::Name(name)), _) => estimate(name),
-        (None, _) => 0,
-    };
-    source
-        + text(block.text.as_deref())
-        + text(block.thinking.as_deref())
-        + text(block.name.as_deref())
-        + text(block.title.as_deref())
-        + text(block.context.as_deref())
-        + block.input.map_or(0, |input| estimate(input.get()))
-        + block.content.as_ref().map_or(0, content)
+    fn image(&self, _: &SourceObject<'_>) -> u64 {
+        PER_IMAGE
+    }
 }
 
 #[cfg(test)]

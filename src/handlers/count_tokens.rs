@@ -4,10 +4,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::{App, reply};
+use crate::catalog::Catalog;
 use crate::dispatch::unknown_model;
-use crate::error::GatewayError;
+use crate::error::{Cause, GatewayError};
 use crate::metrics::observation::Rejection;
-use crate::tokens;
+use crate::tokens::exact;
+use crate::translate::invalid::Invalid;
 use crate::translate::{parse, validate};
 
 #[derive(Serialize)]
@@ -15,7 +17,7 @@ struct TokenCount {
     input_tokens: u64,
 }
 
-/// Estimates the input tokens of a request.
+/// Counts the input tokens of a request.
 pub async fn count(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
     match answer(&request, payload, &app).await {
         Ok(input_tokens) => reply::json(&TokenCount { input_tokens }),
@@ -27,12 +29,26 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App) -> Resu
     app.authenticate(request)?;
     app.accept_work()?;
     let body = app.read_body(request, payload).await?;
-    let invalid = |_: &_| app.reject(Rejection::Validation);
-    let parsed = parse::request(&body).inspect_err(invalid)?;
-    if app.dispatcher.catalog.resolve(&parsed.model).is_none() {
-        app.reject(Rejection::UnknownModel);
-        return Err(unknown_model(&parsed.model));
+    let catalog = app.dispatcher.catalog.clone();
+    // Away from the worker: streams on this thread must not wait until a long prompt is counted.
+    let counted = web::block(move || count_body(&body, &catalog)).await;
+    let counted = counted.unwrap_or_else(|_| Err((Rejection::Validation, overloaded())));
+    counted.map_err(|(reason, error)| {
+        app.reject(reason);
+        error
+    })
+}
+
+fn count_body(body: &[u8], catalog: &Catalog) -> Result<u64, (Rejection, GatewayError)> {
+    let invalid = |invalid: Invalid| (Rejection::Validation, invalid.into());
+    let parsed = parse::request(body).map_err(invalid)?;
+    if !catalog.has(&parsed.model) {
+        return Err((Rejection::UnknownModel, unknown_model(&parsed.model)));
     }
-    validate::count_tokens(&parsed).inspect_err(invalid)?;
-    Ok(tokens::estimate_request(&parsed))
+    validate::count_tokens(&parsed).map_err(invalid)?;
+    Ok(exact::count_request(&parsed))
+}
+
+fn overloaded() -> GatewayError {
+    GatewayError::new(Cause::Internal, "the tokens could not be counted")
 }

@@ -53,7 +53,7 @@ impl<'de> Visitor<'de> for RequestVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut request = MessagesRequest::default();
         let (mut model, mut messages) = (None, None);
-        while let Some(key) = map.next_key::<Text<'de>>()? {
+        while let Some(Key(key)) = map.next_key()? {
             match key.as_str() {
                 "model" => model = Some(map.next_value()?),
                 "messages" => messages = Some(map.next_value()?),
@@ -81,6 +81,33 @@ impl<'de> Visitor<'de> for RequestVisitor {
         request.model = model.ok_or_else(|| de::Error::missing_field("model"))?;
         request.messages = messages.ok_or_else(|| de::Error::missing_field("messages"))?;
         Ok(request)
+    }
+}
+
+/// A field's name. Read as a string, and not as [`Text`] is, so that the path of a mistake can name it.
+struct Key<'a>(Text<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field's name")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, v: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(v.into()))
+            }
+
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Self::Value, E> {
+                Ok(Key(Text(v.to_owned().into())))
+            }
+        }
+
+        deserializer.deserialize_str(KeyVisitor)
     }
 }
 
