@@ -23,10 +23,11 @@ impl ClientKeys {
         ClientKeys { digests: plain.chain(hex.iter().filter_map(|hex| from_hex(hex))).collect(), open }
     }
 
-    /// Whether the request bears one of the keys, as `x-api-key` or as bearer.
+    /// Whether the request bears one of the keys, as `x-api-key` or as bearer. Either will do: an SDK sends both
+    /// when its environment holds both, and one of them may be meant for another service.
     pub fn admit(&self, request: &HttpRequest) -> bool {
-        let key = header_text(request, "x-api-key").or_else(|| bearer(request));
-        self.open || key.is_some_and(|key| self.contains(key))
+        let keys = [header_text(request, "x-api-key"), bearer(request)];
+        self.open || keys.into_iter().flatten().any(|key| self.contains(key))
     }
 
     fn contains(&self, key: &str) -> bool {
