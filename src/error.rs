@@ -116,11 +116,13 @@ pub struct GatewayError {
     /// Seconds.
     pub retry_after: Option<u64>,
     pub details: Option<ErrorDetails>,
+    /// The provider that was asked last, for the header that names it.
+    pub provider: Option<String>,
 }
 
 impl GatewayError {
     pub fn new(cause: Cause, message: impl Into<String>) -> Self {
-        GatewayError { cause, message: message.into(), retry_after: None, details: None }
+        GatewayError { cause, message: message.into(), retry_after: None, details: None, provider: None }
     }
 
     /// With the number of seconds after which the client may try again.

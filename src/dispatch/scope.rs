@@ -81,8 +81,9 @@ impl<'a> Scope<'a> {
     }
 
     /// The request failed; gives the error back, for the client.
-    pub(super) fn fail(&mut self, error: GatewayError) -> GatewayError {
+    pub(super) fn fail(&mut self, mut error: GatewayError) -> GatewayError {
         self.end(Outcome::of(error.cause), error.cause.answer().0);
+        error.provider = self.provider.map(|id| self.catalog.provider_name(id).to_owned());
         error
     }
 

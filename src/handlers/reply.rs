@@ -19,6 +19,9 @@ pub fn error(request: &HttpRequest, error: &GatewayError) -> HttpResponse {
     if let Some(seconds) = error.retry_after {
         response.insert_header((header::RETRY_AFTER, seconds));
     }
+    if let Some(provider) = &error.provider {
+        response.insert_header((request_id::PROVIDER_HEADER, provider.as_str()));
+    }
     if error.cause == Cause::Draining {
         response.insert_header((header::CONNECTION, "close"));
     }
