@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::prelude::*;
@@ -76,9 +76,7 @@ impl Handler<Call> for ProviderActor {
             let content_length = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
             Ok(SendWrapper::new(Answer {
                 status: answer.status().as_u16(),
-                retry_after: text(header::RETRY_AFTER)
-                    .and_then(|seconds| seconds.trim().parse::<f64>().ok())
-                    .map(whole_seconds),
+                retry_after: text(header::RETRY_AFTER).and_then(|value| retry_after(value.trim())),
                 is_event_stream: text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/event-stream")),
                 body: AnswerBody::new(answer, content_length, begun, &provider, guard),
             }))
@@ -86,8 +84,14 @@ impl Handler<Call> for ProviderActor {
     }
 }
 
-fn whole_seconds(seconds: f64) -> u64 {
-    seconds.max(0.0).ceil() as u64
+/// Seconds: as they stand there, or until the date that stands there.
+fn retry_after(value: &str) -> Option<u64> {
+    let seconds = match (value.parse::<f64>(), value.parse::<header::HttpDate>()) {
+        (Ok(seconds), _) => seconds,
+        (_, Ok(date)) => SystemTime::from(date).duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64(),
+        _ => return None,
+    };
+    seconds.is_finite().then(|| seconds.max(0.0).ceil() as u64)
 }
 
 /// What OpenAI, OpenRouter and most others put into their answers.
