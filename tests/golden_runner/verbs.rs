@@ -1,0 +1,248 @@
+//! The four verbs, each over one case.
+
+use bytes::BytesMut;
+use gatewayz::error::{Cause, GatewayError};
+use gatewayz::translate::reasoning::Signer;
+use gatewayz::translate::request::Target;
+use gatewayz::translate::response::Context;
+use gatewayz::translate::stream::{Bounds, End, StreamTranslator, sink};
+use gatewayz::translate::tools::ToolNames;
+use gatewayz::translate::usage::Tally;
+use gatewayz::translate::{self, parse, validate};
+use gatewayz::wire::anthropic::request::{MessagesRequest, Tool};
+use gatewayz::wire::sse::Decoder;
+use libtest_mimic::Failed;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::case::{Case, Options, same, told};
+use crate::pretty::pretty;
+use crate::protocol::{self, Ended};
+
+const MESSAGE_ID: &str = "msg_GoldenGoldenGoldenGolden";
+const REQUEST_ID: &str = "req_golden";
+const MODEL: &str = "claude-sonnet-4-5-20250929";
+const INPUT_ESTIMATE: u64 = 25;
+/// Bytes of one line of a provider's stream.
+const MAX_LINE: usize = 1 << 20;
+/// How often each stream is cut at random places.
+const CUTS: u64 = 50;
+
+/// `CASE.anthropic.json` → `CASE.openai.json` and `CASE.dropped.json`, or `CASE.error.json`.
+pub fn request(case: &Case) -> Result<(), Failed> {
+    let options = case.options()?;
+    let dialect = options.dialect()?;
+    let body = case.read("anthropic.json")?;
+    let signer = signer();
+    let target = Target {
+        dialect: &dialect,
+        model: "upstream/model",
+        max_tokens_cap: options.max_tokens_cap,
+        extra_body: &options.extra_body,
+        unsupported: options.unsupported,
+        signer: &signer,
+    };
+    let translated = parse::request(&body).and_then(|request| {
+        validate::messages(&request)?;
+        translate::request::request(&request, &target)
+    });
+    let mut outputs = Vec::new();
+    match translated {
+        Ok(translated) => {
+            outputs.push(("openai.json", pretty(std::str::from_utf8(&translated.body)?)));
+            if !translated.dropped.is_empty() {
+                let fields: Vec<&str> = translated.dropped.iter().collect();
+                outputs.push(("dropped.json", pretty(&json!(fields).to_string())));
+            }
+        }
+        Err(invalid) => outputs.push(("error.json", told(&invalid.into()))),
+    }
+    case.expect(&["openai.json", "dropped.json", "error.json"], &outputs)
+}
+
+/// `CASE.openai.json` → `CASE.anthropic.json`, or `CASE.error.json`.
+pub fn response(case: &Case) -> Result<(), Failed> {
+    let options = case.options()?;
+    let names = names(&options);
+    let signer = signer();
+    let body = case.read("openai.json")?;
+    let outputs = match translate::response::response(&body, &context(&options, &names, &signer)) {
+        Ok(translated) => {
+            check_tally(&options, &translated.tally)?;
+            [("anthropic.json", pretty(std::str::from_utf8(&translated.body)?))]
+        }
+        Err(error) => [("error.json", told(&error))],
+    };
+    case.expect(&["anthropic.json", "error.json"], &outputs)
+}
+
+/// `CASE.openai.sse` → `CASE.anthropic.sse`, or `CASE.error.json` when it fails before there is anything to send.
+/// `CASE.openai.json` stands for a provider that answers a streaming request with JSON.
+pub fn stream(case: &Case) -> Result<(), Failed> {
+    let options = case.options()?;
+    let names = names(&options);
+    let signer = signer();
+    let context = context(&options, &names, &signer);
+    let relay = |pieces: &mut dyn Iterator<Item = &[u8]>| Relayed::of(pieces, context, options.tool_buffer);
+    if case.has("openai.json") {
+        let relayed = Relayed::of_json(&case.read("openai.json")?, context, options.tool_buffer);
+        return relayed.compare(case, &options);
+    }
+    let bytes = case.read("openai.sse")?;
+    let whole = relay(&mut std::iter::once(&bytes[..]));
+    same("one byte at a time", &whole.out, &relay(&mut bytes.chunks(1)).out)?;
+    for seed in 1..=CUTS {
+        same(&format!("cut with seed {seed}"), &whole.out, &relay(&mut Cuts::new(&bytes, seed)).out)?;
+    }
+    whole.compare(case, &options)
+}
+
+/// `CASE.openai.json` (status, headers, body) → `CASE.error.json`.
+pub fn error(case: &Case) -> Result<(), Failed> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Answer {
+        status: u16,
+        #[serde(default)]
+        retry_after: Option<u64>,
+        /// A string is sent as it is, everything else as JSON.
+        body: Value,
+    }
+    let answer: Answer = serde_json::from_slice(&case.read("openai.json")?)?;
+    let body = match &answer.body {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    let error = translate::error::answer(answer.status, answer.retry_after, body.as_bytes());
+    case.expect(&["error.json"], &[("error.json", told(&error))])
+}
+
+fn signer() -> Signer {
+    Signer::new(b"golden")
+}
+
+fn context<'a>(options: &Options, names: &'a ToolNames, signer: &'a Signer) -> Context<'a> {
+    Context {
+        message_id: MESSAGE_ID,
+        model: MODEL,
+        names,
+        signer,
+        input_estimate: INPUT_ESTIMATE,
+        omit_thinking: options.omit_thinking,
+    }
+}
+
+fn names(options: &Options) -> ToolNames {
+    let tools: Vec<Value> = options.tools.iter().map(|name| json!({"name": name})).collect();
+    let request = json!({"model": "m", "messages": [], "tools": tools}).to_string();
+    let request: MessagesRequest<'_> = serde_json::from_str(&request).expect("names make tools");
+    let tools: &[Tool<'_>] = &request.tools;
+    ToolNames::of(tools)
+}
+
+fn check_tally(options: &Options, tally: &Tally) -> Result<(), Failed> {
+    match (tally.estimated, tally.cost) == (options.estimated, options.cost) {
+        true => Ok(()),
+        false => Err(format!("the tally is {tally:?}").into()),
+    }
+}
+
+/// What a client got of one stream.
+struct Relayed {
+    out: BytesMut,
+    /// Before anything was sent: a status, not an event.
+    refused: Option<GatewayError>,
+    tally: Tally,
+}
+
+impl Relayed {
+    fn of(pieces: &mut dyn Iterator<Item = &[u8]>, context: Context<'_>, tool_buffer: usize) -> Relayed {
+        let mut translator = StreamTranslator::new(context, Bounds { tool_buffer }, false);
+        let mut decoder = Decoder::new(MAX_LINE);
+        let mut out = BytesMut::new();
+        let mut failed = None;
+        let mut feed = |data: &[u8], failed: &mut Option<GatewayError>| {
+            if failed.is_none() {
+                *failed = translator.on_data(data, &mut out).err();
+            }
+        };
+        let too_long = || GatewayError::new(Cause::InvalidResponse, "a line is too long");
+        for piece in pieces {
+            let fed = decoder.feed(piece, |data| feed(data, &mut failed));
+            failed = failed.or_else(|| fed.err().map(|_| too_long()));
+            if failed.is_some() {
+                break;
+            }
+        }
+        if failed.is_none() {
+            let fed = decoder.finish(|data| feed(data, &mut failed));
+            failed = failed.or_else(|| fed.err().map(|_| too_long()));
+        }
+        if failed.is_none() {
+            failed = translator.on_end(End::Eof, &mut out).err();
+        }
+        Relayed::ended(failed, out, translator.tally())
+    }
+
+    fn of_json(body: &[u8], context: Context<'_>, tool_buffer: usize) -> Relayed {
+        let mut translator = StreamTranslator::new(context, Bounds { tool_buffer }, false);
+        let mut out = BytesMut::new();
+        let ended = translator.on_data(body, &mut out).and_then(|()| translator.on_end(End::AfterDone, &mut out));
+        Relayed::ended(ended.err(), out, translator.tally())
+    }
+
+    fn ended(failed: Option<GatewayError>, mut out: BytesMut, tally: Tally) -> Relayed {
+        let refused = match failed {
+            Some(error) if !out.is_empty() => {
+                sink::error(&mut out, &error, REQUEST_ID);
+                None
+            }
+            failed => failed,
+        };
+        Relayed { out, refused, tally }
+    }
+
+    fn compare(self, case: &Case, options: &Options) -> Result<(), Failed> {
+        let output = match self.refused {
+            Some(error) => ("error.json", told(&error)),
+            None => {
+                if let Ended::Stopped(_) = protocol::check(&self.out)? {
+                    check_tally(options, &self.tally)?;
+                }
+                ("anthropic.sse", self.out.to_vec())
+            }
+        };
+        case.expect(&["anthropic.sse", "error.json"], &[output])
+    }
+}
+
+/// Pieces of pseudo-random length, the same for the same seed.
+struct Cuts<'a> {
+    rest: &'a [u8],
+    state: u64,
+}
+
+impl<'a> Cuts<'a> {
+    fn new(bytes: &'a [u8], seed: u64) -> Self {
+        Cuts { rest: bytes, state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) }
+    }
+}
+
+impl<'a> Iterator for Cuts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        // Small pieces and large ones alike.
+        let longest = 1 << (self.state >> 60);
+        let length = 1 + (self.state % longest) as usize;
+        let (piece, rest) = self.rest.split_at(length.min(self.rest.len()));
+        self.rest = rest;
+        Some(piece)
+    }
+}
