@@ -29,7 +29,7 @@ use crate::handlers::{App, request_id};
 use crate::metrics::actor::{Build, Metrics};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::families::latency_seconds;
-use crate::providers::Providers;
+use crate::providers::{self, Providers};
 use crate::routes;
 use crate::translate::reasoning::Signer;
 use crate::translate::stream::Bounds;
@@ -88,12 +88,13 @@ impl Gateway {
         let listener = listen(&settings)?;
         let address = listener.local_addr()?;
         let (server, drain_notice) = (settings.server.clone(), settings.server.drain_notice);
-        let (settings, secrets, flag) = (Arc::new(settings), Arc::new(secrets), draining.clone());
+        let directory = providers::directory(&settings, &secrets, &catalog).map_err(io::Error::other)?;
+        let flag = draining.clone();
         let factory = move || {
             let emitter = Emitter::start(metrics.clone());
             let dispatcher = Rc::new(Dispatcher {
                 catalog: catalog.clone(),
-                providers: Providers::start(&settings, &secrets, &catalog, &emitter),
+                providers: Providers::start(&directory, &emitter),
                 emitter,
                 signer: signer.clone(),
                 unsupported: settings.translation.unsupported,

@@ -9,6 +9,7 @@ mod rules;
 pub mod secrets;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -127,6 +128,9 @@ pub struct Provider {
     /// For one attempt as a whole.
     #[serde(with = "humantime_serde", default = "defaults::total_timeout")]
     pub total_timeout: Duration,
+    /// PEM file with roots to trust besides Mozilla's, for private providers.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// Sent with every request.
     #[serde(default)]
     pub extra_headers: BTreeMap<String, String>,

@@ -147,10 +147,11 @@ fn next_route(
 ) -> Result<Route, GatewayError> {
     let next = if error.cause.next_route_may_help() { routes.next() } else { None };
     let Some(next) = next else { return Err(error) };
+    // The cause only: a provider's own words may repeat the prompt.
     log::warn!(
-        "provider {} failed ({}), going on with {}",
+        "provider {} failed ({:?}), going on with {}",
         dispatcher.catalog.provider_name(failed.provider),
-        error.message,
+        error.cause,
         dispatcher.catalog.provider_name(next.provider)
     );
     dispatcher.emitter.record(Observation::Fallback { from: failed.provider, to: next.provider });

@@ -15,6 +15,10 @@ pub fn error(request: &HttpRequest, error: &GatewayError) -> HttpResponse {
     let (status, kind, retry) = error.cause.answer();
     let id = request_id::of(request);
     let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    if status == 529 {
+        // Anthropic's own status, for which there is no standard phrase.
+        response.reason("Overloaded");
+    }
     response.insert_header(("x-should-retry", if retry { "true" } else { "false" }));
     if let Some(seconds) = error.retry_after {
         response.insert_header((header::RETRY_AFTER, seconds));

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Instant, SystemTime};
 
@@ -26,14 +26,14 @@ use crate::metrics::observation::{CallOutcome, LimitKind, Observation};
 
 /// See the module.
 pub struct ProviderActor {
-    provider: Rc<Provider>,
+    provider: Arc<Provider>,
     client: awc::Client,
     headers: HeaderMap,
     emitter: Emitter,
 }
 
 impl ProviderActor {
-    pub(super) fn new(provider: Rc<Provider>, emitter: Emitter) -> ProviderActor {
+    pub(super) fn new(provider: Arc<Provider>, emitter: Emitter) -> ProviderActor {
         let (client, headers) = (client::client(&provider), client::headers(&provider));
         ProviderActor { provider, client, headers, emitter }
     }

@@ -15,6 +15,7 @@ use crate::metrics::observation::{CallOutcome, Observation};
 
 /// What is read of the body of an error, in bytes.
 const MAX_ERROR_BODY: usize = 64 * 1024;
+const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
 /// A body that is read only so that its connection can be used again is given so long.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
@@ -98,16 +99,20 @@ impl AnswerBody {
         Ok(whole.map_or(first, BytesMut::freeze))
     }
 
-    /// The beginning of the body of a failure, as far as it can be had.
+    /// The beginning of the body of a failure, as far as it can be had soon.
     pub async fn read_error(&mut self) -> Bytes {
         let mut start = BytesMut::new();
-        while let Ok(Some(bytes)) = self.next().await {
-            let room = MAX_ERROR_BODY - start.len();
-            start.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            if bytes.len() > room {
-                break;
+        let reading = async {
+            while let Ok(Some(bytes)) = self.next().await {
+                let room = MAX_ERROR_BODY - start.len();
+                start.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                if bytes.len() > room {
+                    break;
+                }
             }
-        }
+        };
+        // The status is known; its words are not worth a long wait.
+        let _ = tokio::time::timeout(ERROR_BODY_TIME, reading).await;
         start.freeze()
     }
 

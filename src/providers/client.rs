@@ -1,11 +1,14 @@
 //! The HTTP client of one provider and worker: TLS, pool, time limits, headers.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_service::ServiceExt as _;
 use awc::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use awc::{Client, Connector};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
 
@@ -28,7 +31,7 @@ pub(super) fn client(provider: &Provider) -> Client {
         });
     let connector = Connector::new()
         .connector(tcp)
-        .rustls_0_23(tls())
+        .rustls_0_23(provider.tls.clone())
         .timeout(provider.connect_timeout)
         .conn_keep_alive(KEEP_ALIVE)
         .conn_lifetime(LIFETIME)
@@ -43,17 +46,30 @@ pub(super) fn client(provider: &Provider) -> Client {
         .finish()
 }
 
-/// HTTP/1.1 over TLS with Mozilla's roots.
-fn tls() -> Arc<ClientConfig> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+/// HTTP/1.1 over TLS with Mozilla's roots, and those in a PEM file.
+pub fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = ca_file {
+        let unreadable = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
+        let mut any = false;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| unreadable(&error))?;
+            roots.add(certificate).map_err(|error| unreadable(&error))?;
+            any = true;
+        }
+        if !any {
+            return Err(unreadable(&"holds no certificate"));
+        }
+    }
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .expect("ring supports the default TLS versions")
+        .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
         .with_no_client_auth();
     // awc's HTTP/2 reuses connections that have ended; see actix-web#2715 and #3788.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
+    Ok(Arc::new(config))
 }
 
 /// The headers of every request to this provider.

@@ -9,10 +9,12 @@ mod client;
 pub mod protocol;
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use rustls::ClientConfig;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
@@ -25,7 +27,6 @@ use crate::error::{Cause, GatewayError};
 use crate::metrics::emitter::Emitter;
 
 /// Everything there is to know about a provider.
-#[derive(Debug)]
 pub struct Provider {
     pub id: ProviderId,
     pub name: String,
@@ -33,6 +34,7 @@ pub struct Provider {
     /// `{base_url}/chat/completions`
     url: String,
     key: Option<SecretString>,
+    tls: Arc<ClientConfig>,
     extra_headers: Vec<(String, String)>,
     connect_timeout: Duration,
     first_byte_timeout: Duration,
@@ -42,43 +44,63 @@ pub struct Provider {
     max_answer: usize,
 }
 
+// Extra headers and fields may hold keys.
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("name", &self.name).field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// All providers by [`ProviderId`], shared by all workers; none where the key is missing.
+pub type Directory = Arc<[Option<Arc<Provider>>]>;
+
+/// Reads what the settings say of the providers that can be called. Fails when a file of roots cannot be used.
+pub fn directory(settings: &Settings, secrets: &Secrets, catalog: &Catalog) -> Result<Directory, String> {
+    let provider = |(id, config): (u16, &crate::config::Provider)| {
+        let id = ProviderId(id);
+        if !catalog.is_usable(id) {
+            return Ok(None);
+        }
+        let tls = client::tls(config.ca_file.as_deref());
+        Ok(Some(Arc::new(Provider {
+            id,
+            name: config.name.clone(),
+            extra_body: config.extra_body.clone(),
+            url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')),
+            key: secrets.provider_keys.get(&config.name).cloned(),
+            tls: tls.map_err(|problem| format!("providers[{}].ca_file: {problem}", id.0))?,
+            extra_headers: config.extra_headers.clone().into_iter().collect(),
+            connect_timeout: config.connect_timeout,
+            first_byte_timeout: config.first_byte_timeout,
+            idle_timeout: config.idle_timeout,
+            total_timeout: config.total_timeout,
+            max_answer: usize::try_from(settings.server.max_body.as_u64()).unwrap_or(usize::MAX),
+        })))
+    };
+    (0u16..).zip(&settings.providers).map(provider).collect()
+}
+
 /// The providers of one worker.
 pub struct Providers {
-    /// By [`ProviderId`]; none where the key is missing.
+    /// By [`ProviderId`].
     slots: Vec<Option<Slot>>,
     emitter: Emitter,
 }
 
 struct Slot {
-    provider: Rc<Provider>,
+    provider: Arc<Provider>,
     address: RefCell<Addr<ProviderActor>>,
 }
 
 impl Providers {
     /// Starts the actors of the current worker.
-    pub fn start(settings: &Settings, secrets: &Secrets, catalog: &Catalog, emitter: &Emitter) -> Providers {
-        let slot = |(id, config): (u16, &crate::config::Provider)| {
-            let id = ProviderId(id);
-            if !catalog.is_usable(id) {
-                return None;
-            }
-            let provider = Rc::new(Provider {
-                id,
-                name: config.name.clone(),
-                extra_body: config.extra_body.clone(),
-                url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')),
-                key: secrets.provider_keys.get(&config.name).cloned(),
-                extra_headers: config.extra_headers.clone().into_iter().collect(),
-                connect_timeout: config.connect_timeout,
-                first_byte_timeout: config.first_byte_timeout,
-                idle_timeout: config.idle_timeout,
-                total_timeout: config.total_timeout,
-                max_answer: usize::try_from(settings.server.max_body.as_u64()).unwrap_or(usize::MAX),
-            });
+    pub fn start(directory: &Directory, emitter: &Emitter) -> Providers {
+        let slot = |provider: &Option<Arc<Provider>>| {
+            let provider = provider.clone()?;
             let address = RefCell::new(ProviderActor::new(provider.clone(), emitter.clone()).start());
             Some(Slot { provider, address })
         };
-        Providers { slots: (0u16..).zip(&settings.providers).map(slot).collect(), emitter: emitter.clone() }
+        Providers { slots: directory.iter().map(slot).collect(), emitter: emitter.clone() }
     }
 
     fn slot(&self, id: ProviderId) -> Result<&Slot, GatewayError> {
@@ -87,7 +109,7 @@ impl Providers {
     }
 
     /// What is known of a provider that has its key.
-    pub fn get(&self, id: ProviderId) -> Result<&Rc<Provider>, GatewayError> {
+    pub fn get(&self, id: ProviderId) -> Result<&Arc<Provider>, GatewayError> {
         self.slot(id).map(|slot| &slot.provider)
     }
 
