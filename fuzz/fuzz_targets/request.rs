@@ -1,0 +1,35 @@
+//! Any bytes as the body of a Messages request: refused, or translated into JSON for every dialect.
+#![no_main]
+
+use gatewayz::tokens::estimate_request;
+use gatewayz::translate::dialect::Dialect;
+use gatewayz::translate::dropped::Unsupported;
+use gatewayz::translate::reasoning::Signer;
+use gatewayz::translate::request::{Target, request};
+use gatewayz::translate::{parse, validate};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    let Ok(parsed) = parse::request(body) else { return };
+    let valid = validate::messages(&parsed).is_ok();
+    estimate_request(&parsed);
+    if !valid {
+        return;
+    }
+    let (signer, extra_body) = (Signer::new(b"fuzz"), serde_json::Map::new());
+    for name in Dialect::NAMES {
+        let dialect = Dialect::named(name).expect("a name of the list");
+        let target = Target {
+            dialect: &dialect,
+            model: "m",
+            max_tokens_cap: None,
+            extra_body: &extra_body,
+            unsupported: Unsupported::Drop,
+            signer: &signer,
+        };
+        if let Ok(translated) = request(&parsed, &target) {
+            let body: serde_json::Value = serde_json::from_slice(&translated.body).expect("the body is JSON");
+            assert!(body["messages"].is_array());
+        }
+    }
+});
