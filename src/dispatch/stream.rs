@@ -13,6 +13,7 @@ use crate::catalog::Route;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::observation::CallOutcome;
 use crate::providers::protocol::Answer;
+use crate::translate::response::response;
 use crate::translate::stream::{End, StreamTranslator, sink};
 use crate::wire::sse::Decoder;
 
@@ -89,7 +90,7 @@ async fn attempt(
     let mut translator = StreamTranslator::new(asked.context, dispatcher.stream.bounds, session.is_committed());
     let relayed = match answer.is_event_stream {
         true => relay(dispatcher, &mut answer, &mut translator, scope, session).await,
-        false => convert(&mut answer, &mut translator, scope, session).await,
+        false => convert(asked, &mut answer, &mut translator, scope, session).await,
     };
     match relayed {
         Ok(last) => {
@@ -178,6 +179,7 @@ fn line_too_long() -> GatewayError {
 
 /// A provider that answers JSON to a streaming request (T5): an error is an error, a completion becomes events.
 async fn convert(
+    asked: &Asked<'_>,
     answer: &mut Answer,
     translator: &mut StreamTranslator<'_>,
     scope: &mut Scope<'_>,
@@ -187,6 +189,8 @@ async fn convert(
     if session.is_committed() {
         translator.mark_started();
     }
+    // What would be no answer to a request without a stream is none here: a chunk may lack more than a completion.
+    response(&body, &asked.context)?;
     let mut out = BytesMut::new();
     translator.on_data(&body, &mut out)?;
     // A whole completion has no other end than its own.
