@@ -132,24 +132,18 @@ async fn relay(
                 failed = translator.on_data(data, &mut out).err();
             }
         };
-        let end = match next {
-            Some(Ok(Some(bytes))) => {
-                decoder.feed(&bytes, &mut feed).map_err(|_| line_too_long())?;
-                None
-            }
-            Some(Ok(None)) => {
-                decoder.finish(&mut feed).map_err(|_| line_too_long())?;
-                Some(End::Eof)
-            }
-            Some(Err(error)) => {
-                failed = Some(error);
-                None
-            }
-            None => Some(End::AfterDone),
+        let read = match next {
+            Some(Ok(Some(bytes))) => decoder.feed(&bytes, &mut feed).map(|()| None).map_err(|_| line_too_long()),
+            Some(Ok(None)) => decoder.finish(&mut feed).map(|()| Some(End::Eof)).map_err(|_| line_too_long()),
+            Some(Err(error)) => Err(error),
+            None => Ok(Some(End::AfterDone)),
         };
-        if let (Some(end), None) = (end, &failed) {
-            failed = translator.on_end(end, &mut out).err();
-        }
+        let failed = match (failed, read) {
+            // What the end of the bytes leaves over is half a chunk.
+            (Some(error), Ok(Some(End::Eof))) if error.cause == Cause::InvalidResponse => Some(broke_off()),
+            (Some(error), _) | (None, Err(error)) => Some(error),
+            (None, Ok(end)) => end.and_then(|end| translator.on_end(end, &mut out).err()),
+        };
         scope.tally(translator.tally());
         if !out.is_empty() && translator.has_content() {
             scope.content();
@@ -168,6 +162,10 @@ async fn relay(
             session.send(out).await;
         }
     }
+}
+
+fn broke_off() -> GatewayError {
+    GatewayError::new(Cause::Interrupted, "The provider broke off in the middle of its answer")
 }
 
 fn line_too_long() -> GatewayError {
