@@ -1,0 +1,28 @@
+//! Files of a test, gone when it ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A file with a name of its own.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn toml(text: &str) -> Scratch {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("gatewayz-test-{}-{number}.toml", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Scratch(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // It may have been moved away by the test.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,18 @@
+//! The gateway as its clients see it: over real sockets, with a file for each thing that they can see.
+
+mod broken_streams;
+mod crowd;
+mod failures;
+mod fallbacks;
+mod hang_ups;
+mod harness;
+mod health;
+mod keys;
+mod messages;
+mod metrics;
+mod metrics_guard;
+mod models;
+mod refusals;
+mod silence;
+mod streams;
+mod token_counts;
