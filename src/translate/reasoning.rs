@@ -30,9 +30,12 @@ impl std::fmt::Debug for Signer {
 /// What a signature carries.
 #[derive(Serialize, Deserialize)]
 struct Payload {
-    /// SHA-256 of the thinking text, hex.
+    /// SHA-256 of the thinking text as the client has it, hex.
     digest: String,
     details: Vec<Box<RawValue>>,
+    /// The thinking text, where the client was not shown it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    hidden: String,
 }
 
 /// A block of ours that came back unaltered.
@@ -40,7 +43,18 @@ struct Payload {
 pub struct Opened {
     pub text: String,
     /// The provider's reasoning details, as they came.
-    pub details: Vec<Box<RawValue>>,
+    details: Vec<Box<RawValue>>,
+}
+
+impl Opened {
+    /// The provider's reasoning details; where it gave none, its text as one.
+    pub fn into_details(self) -> Vec<Box<RawValue>> {
+        if self.details.is_empty() && !self.text.is_empty() {
+            let detail = serde_json::json!({"type": "reasoning.text", "text": self.text});
+            return serde_json::value::to_raw_value(&detail).into_iter().collect();
+        }
+        self.details
+    }
 }
 
 impl Signer {
@@ -49,9 +63,9 @@ impl Signer {
         Signer { key: Sha256::digest(secret).into() }
     }
 
-    /// The signature of a block whose text has this digest.
-    pub fn sign(&self, text: TextDigest, details: Vec<Box<RawValue>>) -> String {
-        let payload = Payload { digest: text.hex(), details };
+    /// The signature of a block whose text has this digest. `hidden` is the text that the client did not want.
+    pub fn sign(&self, text: TextDigest, hidden: String, details: Vec<Box<RawValue>>) -> String {
+        let payload = Payload { digest: text.hex(), details, hidden };
         let payload = serde_json::to_vec(&payload).expect("strings and raw JSON serialize");
         let payload = URL_SAFE_NO_PAD.encode(payload);
         let mac = URL_SAFE_NO_PAD.encode(self.mac(&payload).finalize().into_bytes());
@@ -63,8 +77,8 @@ impl Signer {
         let (payload, mac) = signature.strip_prefix(PREFIX)?.rsplit_once('.')?;
         self.mac(payload).verify_slice(&URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
         let payload: Payload = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-        (payload.digest == TextDigest::of(thinking).hex())
-            .then(|| Opened { text: thinking.to_owned(), details: payload.details })
+        let text = if payload.hidden.is_empty() { thinking.to_owned() } else { payload.hidden };
+        (payload.digest == TextDigest::of(thinking).hex()).then_some(Opened { text, details: payload.details })
     }
 
     fn mac(&self, payload: &str) -> Hmac<Sha256> {
@@ -99,6 +113,8 @@ pub struct Details {
     parts: Vec<Map<String, Value>>,
     /// Bytes taken in, for the caller's bound.
     size: usize,
+    /// Whether any fragment says something: some providers send empty ones with every chunk.
+    says_something: bool,
 }
 
 /// The fields whose fragments are appended; in all others the last value wins.
@@ -109,6 +125,8 @@ impl Details {
     pub fn push(&mut self, raw: &RawValue) {
         let Ok(fragment) = serde_json::from_str::<Map<String, Value>>(raw.get()) else { return };
         self.size += raw.get().len();
+        let says = |field: &str| fragment.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        self.says_something |= ["text", "summary", "data", "signature"].into_iter().any(says);
         let same = |part: &&mut Map<String, Value>| {
             part.get("index") == fragment.get("index") && part.get("type") == fragment.get("type")
         };
@@ -132,9 +150,15 @@ impl Details {
         self.size
     }
 
+    /// Whether there is nothing in them that a provider could want back.
+    pub fn is_empty(&self) -> bool {
+        !self.says_something
+    }
+
     /// The details so far, leaving none.
     pub fn take(&mut self) -> Vec<Box<RawValue>> {
         self.size = 0;
+        self.says_something = false;
         let parts = std::mem::take(&mut self.parts);
         parts.iter().filter_map(|part| serde_json::value::to_raw_value(part).ok()).collect()
     }
@@ -154,7 +178,7 @@ mod tests {
         ] {
             details.push(&RawValue::from_string(fragment.into()).unwrap());
         }
-        let opened = signer.open(&signer.sign(TextDigest::of("ab"), details.take()), "ab").unwrap();
+        let opened = signer.open(&signer.sign(TextDigest::of("ab"), String::new(), details.take()), "ab").unwrap();
         let detail: Value = serde_json::from_str(opened.details[0].get()).unwrap();
         assert_eq!(detail, serde_json::json!({"type": "reasoning.text", "index": 0, "text": "ab", "signature": "s"}));
         assert_eq!(opened.details.len(), 1);
@@ -163,7 +187,7 @@ mod tests {
     #[test]
     fn foreign_and_altered_signatures_are_not_opened() {
         let signer = Signer::new(b"secret");
-        let signature = signer.sign(TextDigest::of("thought"), Vec::new());
+        let signature = signer.sign(TextDigest::of("thought"), String::new(), Vec::new());
         assert!(signer.open(&signature, "thought").is_some());
         assert!(signer.open(&signature, "another thought").is_none());
         assert!(Signer::new(b"other").open(&signature, "thought").is_none());

@@ -48,24 +48,22 @@ pub fn response(body: &[u8], context: &Context<'_>) -> Result<Translated, Gatewa
         return Err(error);
     }
     let choice = completion.choices.first().ok_or_else(invalid)?;
-    let delta = choice.delta.as_ref().ok_or_else(invalid)?;
+    let delta = choice.said().ok_or_else(invalid)?;
     let mut finish = stop_reason::finish(choice).unwrap_or_else(Finish::unsaid);
 
-    let (thinking, details) = reasoning(delta);
+    let (thinking, mut details) = reasoning(delta);
     let text = delta.content.as_ref().map(|words| decode_lossy(&words.0.0)).unwrap_or_default();
     let refusal = delta.refusal.as_ref().map(|words| decode_lossy(&words.0.0)).filter(|text| !text.is_empty());
     let calls = tool_calls(&delta.tool_calls, finish.reason, context)?;
     finish.settle(!calls.is_empty(), refusal.map(|text| text.into_owned()));
 
-    let signature = if thinking.is_empty() && details.is_empty() {
-        None
-    } else {
-        let shown = if context.omit_thinking { "" } else { thinking.as_str() };
-        Some((shown, context.signer.sign(TextDigest::of(shown), details)))
-    };
+    let (shown, hidden) = if context.omit_thinking { ("", thinking.clone()) } else { (&thinking[..], String::new()) };
+    // Reasoning may be there without a text: encrypted, or a signature alone (T50).
+    let signature = (!thinking.is_empty() || !details.is_empty())
+        .then(|| context.signer.sign(TextDigest::of(shown), hidden, details.take()));
     let mut content = Vec::with_capacity(2 + calls.len());
-    if let Some((thinking, signature)) = &signature {
-        content.push(ContentBlock::Thinking { thinking, signature });
+    if let Some(signature) = &signature {
+        content.push(ContentBlock::Thinking { thinking: shown, signature });
     }
     if !text.is_empty() {
         content.push(ContentBlock::Text { text: &text });
@@ -110,10 +108,10 @@ pub(super) fn stop_details(finish: &Finish) -> Option<StopDetails<'_>> {
 }
 
 /// The reasoning text, and the details to replay.
-fn reasoning(delta: &Delta<'_>) -> (String, Vec<Box<RawValue>>) {
+fn reasoning(delta: &Delta<'_>) -> (String, Details) {
     let mut details = Details::default();
     delta.reasoning_details.iter().for_each(|raw| details.push(raw));
-    (decode_lossy(&reasoning_fragment(delta)).into_owned(), details.take())
+    (decode_lossy(&reasoning_fragment(delta)).into_owned(), details)
 }
 
 /// What a delta adds to the reasoning. Providers send it in up to three spellings at once: the first that
@@ -144,6 +142,7 @@ fn tool_calls(
     context: &Context<'_>,
 ) -> Result<Vec<Call>, GatewayError> {
     let mut calls: Vec<Call> = Vec::with_capacity(parts.len());
+    let cut_off = reason == StopReason::MaxTokens;
     for (place, part) in parts.iter().enumerate() {
         let Some(function) = &part.function else { continue };
         let name = function.name.as_deref().filter(|name| !name.is_empty());
@@ -155,9 +154,10 @@ fn tool_calls(
             Some(Arguments::Object(raw)) => raw.get().to_owned(),
         };
         let input = match tool_input(&text) {
+            // Cut off in mid-argument or before: the call is not whole, the reason says why (T30).
+            Ok(_) if cut_off && text.trim().is_empty() && place + 1 == parts.len() => continue,
+            Err(_) if cut_off => continue,
             Ok(input) => input,
-            // Cut off in mid-argument: the call is not whole, the reason says why (T30).
-            Err(_) if reason == StopReason::MaxTokens => continue,
             Err(error) => return Err(error),
         };
         let id = part.id.as_deref().filter(|id| is_tool_id(id) && calls.iter().all(|call| call.id != *id));

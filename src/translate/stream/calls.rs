@@ -2,11 +2,15 @@
 //!
 //! Knows no events and no state of the stream. Calls stand in the order in which they first appeared.
 
+use super::arguments::ObjectEnd;
 use crate::error::{Cause, GatewayError};
 use crate::translate::response::tool_input;
 use crate::translate::tools::{is_tool_id, own_tool_id};
 use crate::wire::openai::completion::{Arguments, ToolCallPart};
 use crate::wire::text::SurrogateJoiner;
+
+/// Bytes that a call takes besides its arguments, roughly: so many calls are bounded like long ones.
+const CALL_SIZE: usize = 128;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -21,6 +25,7 @@ struct Call {
     provider_id: Option<String>,
     name: String,
     arguments: String,
+    end: ObjectEnd,
     /// Bytes of `arguments` that the client has.
     sent: usize,
     joiner: SurrogateJoiner,
@@ -32,14 +37,18 @@ struct Call {
 pub(super) struct Calls {
     calls: Vec<Call>,
     used_ids: Vec<String>,
+    /// Bytes held.
+    size: usize,
 }
 
 impl Calls {
     /// Takes in a fragment; returns the arguments that it added.
     pub(super) fn take_in(&mut self, part: &ToolCallPart<'_>) -> Result<String, GatewayError> {
+        let function = part.function.as_ref();
         let id = part.id.as_deref().filter(|id| !id.is_empty());
-        let name = part.function.as_ref().and_then(|function| function.name.as_deref()).filter(|name| !name.is_empty());
-        let place = self.locate(part.index, id, name);
+        let name = function.and_then(|function| function.name.as_deref()).filter(|name| !name.is_empty());
+        let arguments = function.and_then(|function| function.arguments.as_ref());
+        let place = self.locate(part.index, id, name, arguments);
         let call = &mut self.calls[place];
         if call.provider_id.is_none() {
             call.provider_id = id.map(str::to_owned);
@@ -48,52 +57,65 @@ impl Calls {
         if call.name.is_empty() {
             call.name = name.unwrap_or_default().to_owned();
         }
-        let added = match part.function.as_ref().and_then(|function| function.arguments.as_ref()) {
+        let added = match arguments {
             None => return Ok(String::new()),
             Some(Arguments::Json(fragment)) => call.joiner.push(&fragment.0).into_owned(),
             Some(Arguments::Object(raw)) if raw.get() == "null" => return Ok(String::new()),
             Some(Arguments::Object(raw)) => raw.get().to_owned(),
         };
-        let whole = tool_input(&call.arguments).is_ok() && !call.arguments.trim().is_empty();
-        if whole && (added.trim().is_empty() || added == call.arguments) {
-            return Ok(String::new());
+        if call.end.is_reached() {
+            // Blanks, or everything once more at the end (T23), are nothing new.
+            return match added.trim().is_empty() || added == call.arguments {
+                true => Ok(String::new()),
+                false => {
+                    let problem = "the model went on with a tool call that had ended";
+                    Err(GatewayError::new(Cause::InvalidResponse, problem))
+                }
+            };
         }
-        if whole && self.is_closed(place) {
-            return Err(GatewayError::new(Cause::InvalidResponse, "the model went on with a tool call that had ended"));
-        }
-        self.calls[place].arguments.push_str(&added);
+        call.arguments.push_str(&added);
+        call.end.push(&added);
+        self.size += added.len();
         Ok(added)
     }
 
     /// The call that a fragment belongs to, a new one when it is none of those known.
-    fn locate(&mut self, index: Option<u32>, id: Option<&str>, name: Option<&str>) -> usize {
-        let by_index = index.and_then(|index| self.calls.iter().rposition(|call| call.index == Some(index)));
-        let found = match (by_index, id) {
-            // An index that is 0 for all calls: another id, with a name, is another call (T27).
-            (Some(place), Some(id)) => {
-                let other = self.calls[place].provider_id.as_deref().is_some_and(|known| known != id);
-                match other && name.is_some() {
-                    true => self
-                        .calls
-                        .iter()
-                        .position(|call| call.provider_id.as_deref() == Some(id) && call.index == index),
-                    false => Some(place),
-                }
-            }
-            (Some(place), None) => Some(place),
-            (None, Some(id)) if index.is_none() => {
-                self.calls.iter().position(|call| call.provider_id.as_deref() == Some(id))
-            }
-            // Neither index nor id: it goes on with the last call, unless it names one anew.
-            (None, None) if index.is_none() && name.is_none() => self.calls.len().checked_sub(1),
+    fn locate(
+        &mut self,
+        index: Option<u32>,
+        id: Option<&str>,
+        name: Option<&str>,
+        arguments: Option<&Arguments<'_>>,
+    ) -> usize {
+        let has_id = |call: &Call, id: &str| call.provider_id.as_deref() == Some(id);
+        let last = match index {
+            Some(_) => self.calls.iter().rposition(|call| call.index == index),
+            None => self.calls.len().checked_sub(1),
+        };
+        let found = match (last, id) {
             (None, _) => None,
+            (Some(place), None) => {
+                Some(place).filter(|place| !self.calls[*place].is_followed_by_another(name, arguments))
+            }
+            // No index, or one that is 0 for all calls: the id tells them apart (T27).
+            (Some(place), Some(id)) => {
+                let known = self.calls.iter().rposition(|call| call.index == index && has_id(call, id));
+                let call = &self.calls[place];
+                let goes_on = match call.provider_id {
+                    None => !call.is_followed_by_another(name, arguments),
+                    Some(_) => index.is_some() && name.is_none(),
+                };
+                known.or(goes_on.then_some(place))
+            }
         };
         found.unwrap_or_else(|| {
+            self.size += CALL_SIZE;
             self.calls.push(Call {
                 index,
                 provider_id: None,
                 name: String::new(),
                 arguments: String::new(),
+                end: ObjectEnd::default(),
                 sent: 0,
                 joiner: SurrogateJoiner::default(),
                 stage: Stage::Waiting,
@@ -102,14 +124,18 @@ impl Calls {
         })
     }
 
-    /// Bytes of arguments held.
+    /// Bytes held.
     pub(super) fn size(&self) -> usize {
-        self.calls.iter().map(|call| call.arguments.len()).sum()
+        self.size
     }
 
-    /// Whether any call has been begun whose arguments have not ended.
+    /// Whether any call has not been sent as a whole.
     pub(super) fn any_unfinished(&self) -> bool {
-        (0..self.calls.len()).any(|place| self.calls[place].stage != Stage::Skipped && !self.is_whole(place))
+        self.calls.iter().any(|call| match call.stage {
+            Stage::Waiting => true,
+            Stage::Opened => !call.end.is_reached(),
+            Stage::Skipped => false,
+        })
     }
 
     /// The first call that has not been opened.
@@ -122,19 +148,9 @@ impl Calls {
         self.calls[place + 1..].iter().any(|call| call.stage == Stage::Waiting)
     }
 
-    fn is_closed(&self, place: usize) -> bool {
-        self.calls[place].stage == Stage::Opened
-            && self.calls[place + 1..].iter().any(|call| call.stage == Stage::Opened)
-    }
-
-    /// Whether the arguments so far are a whole object.
+    /// Whether the arguments have come to their end.
     pub(super) fn is_whole(&self, place: usize) -> bool {
-        let arguments = self.calls[place].arguments.trim_end();
-        arguments.ends_with('}') && tool_input(arguments).is_ok()
-    }
-
-    pub(super) fn has_name(&self, place: usize) -> bool {
-        !self.calls[place].name.is_empty()
+        self.calls[place].end.is_reached()
     }
 
     pub(super) fn name(&self, place: usize) -> &str {
@@ -171,9 +187,14 @@ impl Calls {
         self.calls[place].sent = self.calls[place].arguments.len();
     }
 
-    /// Whether the call has ended without arguments.
-    pub(super) fn is_without_arguments(&self, place: usize) -> bool {
+    /// Whether the client has seen nothing of the arguments.
+    pub(super) fn is_unsent(&self, place: usize) -> bool {
         self.calls[place].sent == 0
+    }
+
+    /// Whether there are no arguments at all, which is the same as `{}` unless the answer was cut off.
+    pub(super) fn is_without_arguments(&self, place: usize) -> bool {
+        self.calls[place].arguments.trim().is_empty()
     }
 
     /// Whether the call may stand as it is: it has a name, and its arguments are an object or absent.
@@ -183,5 +204,21 @@ impl Calls {
             return Err(GatewayError::new(Cause::InvalidResponse, "the model called a tool without a name"));
         }
         tool_input(&call.arguments).map(|_| ())
+    }
+}
+
+impl Call {
+    /// Whether a fragment without an id begins another call: it has another name, or the same one and new
+    /// arguments although these have ended.
+    fn is_followed_by_another(&self, name: Option<&str>, arguments: Option<&Arguments<'_>>) -> bool {
+        let Some(name) = name else { return false };
+        let says_more = match arguments {
+            None => false,
+            Some(Arguments::Json(fragment)) => {
+                !fragment.0.trim_ascii().is_empty() && &*fragment.0 != self.arguments.as_bytes()
+            }
+            Some(Arguments::Object(raw)) => raw.get() != self.arguments,
+        };
+        !self.name.is_empty() && name != self.name || self.end.is_reached() && says_more
     }
 }

@@ -35,8 +35,10 @@ pub struct Completion<'a> {
 pub struct Choice<'a> {
     #[serde(default)]
     pub index: Option<u32>,
-    #[serde(borrow, default, alias = "message")]
+    #[serde(borrow, default)]
     pub delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    pub message: Option<Delta<'a>>,
     #[serde(borrow, default)]
     pub finish_reason: Option<Text<'a>>,
     /// vLLM: the stop sequence that matched; a token id or null otherwise.
@@ -48,6 +50,13 @@ pub struct Choice<'a> {
     /// OpenRouter: a failure of this choice.
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
+}
+
+impl<'a> Choice<'a> {
+    /// What is said, wherever the provider put it. Some send both fields, one of them null.
+    pub fn said(&self) -> Option<&Delta<'a>> {
+        self.delta.as_ref().or(self.message.as_ref())
+    }
 }
 
 /// What is said or added.
