@@ -19,10 +19,14 @@ pub struct Dialect {
     pub cache_control: bool,
     /// How the wish to think is spelt.
     pub reasoning: ReasoningField,
+    /// Which effort a thinking budget stands for.
+    pub effort_budgets: EffortBudgets,
+    /// Whether effort `none` is taken, for clients that want no thinking.
+    pub effort_none: bool,
     /// Whether `user` (a hash of the client's `metadata.user_id`) is taken.
     pub user: bool,
-    /// Whether `file` parts (PDF) are taken.
-    pub files: bool,
+    /// Whether `file` parts (PDF) are taken, and from where.
+    pub files: Files,
     /// What becomes of a system turn inside the conversation.
     pub inner_system: InnerSystem,
     /// What becomes of a final assistant turn.
@@ -57,10 +61,45 @@ impl MaxTokensField {
 pub enum ReasoningField {
     /// Not taken.
     None,
-    /// `reasoning: {"effort": ...}`, with `none` for no reasoning.
+    /// `reasoning: {"effort": ...}`
     ReasoningEffortObject,
+    /// `reasoning: {"max_tokens": ...}` for a budget, `{"effort": ...}` for what is no number.
+    ReasoningBudgetObject,
     /// `reasoning_effort`.
     ReasoningEffort,
+}
+
+/// The largest budget in tokens that still counts as low, and as medium effort; above that it is high.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffortBudgets {
+    pub low: u64,
+    pub medium: u64,
+}
+
+/// Goes back from the budgets that agents send to the effort that they mean by them.
+const EFFORT_BUDGETS: EffortBudgets = EffortBudgets { low: 2048, medium: 8192 };
+
+impl EffortBudgets {
+    /// The effort that so many tokens stand for.
+    pub fn effort(self, tokens: u64) -> &'static str {
+        match tokens {
+            tokens if tokens <= self.low => "low",
+            tokens if tokens <= self.medium => "medium",
+            _ => "high",
+        }
+    }
+}
+
+/// See [`Dialect::files`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Files {
+    /// Not taken.
+    None,
+    /// As a data URI only.
+    Data,
+    /// As a data URI, or by its address.
+    DataOrUrl,
 }
 
 /// See [`Dialect::inner_system`].
@@ -140,8 +179,10 @@ impl Dialect {
             top_k: true,
             cache_control: true,
             reasoning: ReasoningField::ReasoningEffortObject,
+            effort_budgets: EFFORT_BUDGETS,
+            effort_none: true,
             user: true,
-            files: true,
+            files: Files::DataOrUrl,
             inner_system: InnerSystem::Keep,
             prefill: Prefill::Send,
             web_plugin: true,
@@ -162,8 +203,11 @@ impl Dialect {
             top_k: false,
             cache_control: false,
             reasoning: ReasoningField::ReasoningEffort,
+            effort_budgets: EFFORT_BUDGETS,
+            // Its models that do not reason refuse the field altogether.
+            effort_none: false,
             user: true,
-            files: true,
+            files: Files::Data,
             inner_system: InnerSystem::Keep,
             prefill: Prefill::Reject,
             web_plugin: false,
@@ -179,8 +223,10 @@ impl Dialect {
             top_k: true,
             cache_control: false,
             reasoning: ReasoningField::None,
+            effort_budgets: EFFORT_BUDGETS,
+            effort_none: false,
             user: false,
-            files: false,
+            files: Files::None,
             inner_system: InnerSystem::Demote,
             prefill: Prefill::Send,
             web_plugin: false,

@@ -4,6 +4,7 @@
 //! Pure: no HTTP, actor, clock, log or environment, and no knowledge of *which* provider it is. How a
 //! provider differs comes in as a [`dialect::Dialect`] value; ids and estimates are handed in.
 
+mod client_tools;
 mod content;
 pub mod dialect;
 pub mod dropped;
@@ -15,6 +16,7 @@ pub mod request;
 pub mod response;
 pub mod stop_reason;
 pub mod stream;
+mod strict;
 pub mod tools;
 pub mod usage;
 pub mod validate;

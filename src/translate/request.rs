@@ -1,15 +1,17 @@
 //! The first verb: a Messages request to the body of a chat completion.
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::dialect::{Dialect, ReasoningField};
+use super::dialect::{Dialect, Prefill, ReasoningField};
 use super::dropped::{Dropped, Unsupported};
 use super::invalid::Invalid;
 use super::reasoning::Signer;
+use super::strict::is_strict;
 use super::{content, tools};
-use crate::wire::anthropic::request::{MessagesRequest, Thinking};
-use crate::wire::openai::request::{ChatRequest, JsonSchema, Reasoning, ResponseFormat};
+use crate::wire::anthropic::request::MessagesRequest;
+use crate::wire::openai::request::{ChatMessage, ChatRequest, JsonSchema, Reasoning, ResponseFormat};
 
 /// Where the request goes: what one route and its provider ask for.
 #[derive(Debug, Clone, Copy)]
@@ -38,34 +40,29 @@ pub fn request(request: &MessagesRequest<'_>, target: &Target<'_>) -> Result<Tra
     let mut dropped = Dropped::default();
     request.others.iter().for_each(|name| dropped.note(name));
 
+    if request.output_config.as_ref().is_some_and(|config| config.task_budget.is_some()) {
+        dropped.note("output_config.task_budget");
+    }
     let messages = content::messages(request, dialect, target.signer, &mut dropped)?;
     let (functions, plugins) = tools::definitions(request, dialect, &mut dropped)?;
-    let (tool_choice, parallel_tool_calls) = tools::choice(request, !functions.is_empty(), &mut dropped);
+    let (tool_choice, parallel_tool_calls) = tools::choice(request, &functions, &mut dropped);
     let top_k = request.top_k.filter(|_| kept(dialect.top_k, "top_k", &mut dropped));
-    let cache_control = request.cache_control.filter(|_| kept(dialect.cache_control, "cache_control", &mut dropped));
+    let cache_control = request.cache_control.as_ref();
+    let cache_control = cache_control.filter(|_| kept(dialect.cache_control, "cache_control", &mut dropped));
     let user_id = request.metadata.as_ref().and_then(|metadata| metadata.user_id.as_deref());
     let user = user_id.filter(|_| kept(dialect.user, "metadata", &mut dropped)).map(hashed);
     if request.stop_sequences.len() > dialect.max_stop_sequences {
         dropped.note("stop_sequences");
     }
-    let (reasoning, reasoning_effort) = match (effort(request, &mut dropped), dialect.reasoning) {
-        (None, _) => (None, None),
-        (Some(effort), ReasoningField::ReasoningEffortObject) => (Some(Reasoning { effort }), None),
-        (Some(effort), ReasoningField::ReasoningEffort) => (None, Some(effort)),
-        (Some("none"), ReasoningField::None) => (None, None),
-        (Some(_), ReasoningField::None) => {
-            dropped.note("thinking");
-            (None, None)
-        }
-    };
     let max_tokens = request.max_tokens.unwrap_or(1);
+    let max_tokens = target.max_tokens_cap.map_or(max_tokens, |cap| max_tokens.min(cap));
+    let (reasoning, reasoning_effort) = reasoning(request, dialect, max_tokens, &mut dropped);
+    let continue_final_message = dialect.prefill == Prefill::ContinueFinalMessage
+        && matches!(messages.last(), Some(ChatMessage::Assistant { .. }));
     let body = ChatRequest {
         model: target.model,
         messages,
-        max_tokens: Some((
-            dialect.max_tokens_field.name(),
-            target.max_tokens_cap.map_or(max_tokens, |cap| max_tokens.min(cap)),
-        )),
+        max_tokens: Some((dialect.max_tokens_field.name(), max_tokens)),
         temperature: request.temperature,
         top_p: request.top_p,
         top_k,
@@ -81,7 +78,7 @@ pub fn request(request: &MessagesRequest<'_>, target: &Target<'_>) -> Result<Tra
         plugins,
         user,
         cache_control,
-        continue_final_message: is_continued(request, dialect),
+        continue_final_message,
         extra: Some(target.extra_body),
     };
     let body = serde_json::to_vec(&body).map_err(|error| Invalid::new("body", error.to_string()))?;
@@ -101,64 +98,78 @@ fn hashed(user_id: &str) -> String {
     Sha256::digest(user_id.as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How much the model should think: `output_config.effort` wins over the budget.
-fn effort(request: &MessagesRequest<'_>, dropped: &mut Dropped) -> Option<&'static str> {
-    let wished = request.output_config.as_ref().and_then(|config| config.effort.as_deref());
-    let wished = match wished {
-        Some("low") => Some("low"),
-        Some("medium") => Some("medium"),
-        Some("high") => Some("high"),
-        Some("xhigh" | "max") => Some("xhigh"),
-        Some(_) => {
-            dropped.note("output_config.effort");
-            None
-        }
-        None => None,
-    };
-    match request.thinking.as_ref() {
-        Some(Thinking { kind, .. }) if kind.as_str() == "disabled" => Some("none"),
-        Some(Thinking { kind, budget_tokens, .. }) => {
-            if kind.as_str() == "between_tools" {
+/// How much the model should think, in the dialect's spelling.
+fn reasoning(
+    request: &MessagesRequest<'_>,
+    dialect: &Dialect,
+    max_tokens: u64,
+    dropped: &mut Dropped,
+) -> (Option<Reasoning>, Option<&'static str>) {
+    let wished = effort(request, dropped);
+    let (effort, budget) = match &request.thinking {
+        // Not said where there is no word for it: most models do not think unless they are asked to.
+        Some(thinking) if thinking.kind.as_str() == "disabled" => (dialect.effort_none.then_some("none"), None),
+        Some(thinking) => {
+            if thinking.kind.as_str() == "between_tools" {
                 dropped.note("thinking");
             }
-            Some(wished.unwrap_or_else(|| budget_tokens.map_or("medium", effort_of_budget)))
+            let budget = thinking.budget_tokens.filter(|_| wished.is_none());
+            let stands_for = budget.map_or("medium", |tokens| dialect.effort_budgets.effort(tokens));
+            (Some(wished.unwrap_or(stands_for)), budget)
         }
-        None => wished,
+        None => (wished, None),
+    };
+    let Some(effort) = effort else { return (None, None) };
+    let by_effort = Reasoning { effort: Some(effort), max_tokens: None };
+    match (dialect.reasoning, budget) {
+        (ReasoningField::ReasoningEffort, _) => (None, Some(effort)),
+        (ReasoningField::ReasoningBudgetObject, Some(tokens)) => {
+            // A cap on the answer may have come below the budget.
+            let tokens = tokens.min(max_tokens.saturating_sub(1));
+            (Some(Reasoning { effort: None, max_tokens: Some(tokens) }), None)
+        }
+        (ReasoningField::ReasoningEffortObject | ReasoningField::ReasoningBudgetObject, _) => (Some(by_effort), None),
+        (ReasoningField::None, _) => {
+            dropped.note(if request.thinking.is_some() { "thinking" } else { "output_config.effort" });
+            (None, None)
+        }
     }
 }
 
-/// OpenRouter maps efforts to shares of `max_tokens`; this goes back from common budgets.
-fn effort_of_budget(tokens: u64) -> &'static str {
-    match tokens {
-        0..=2048 => "low",
-        2049..=8192 => "medium",
-        _ => "high",
+/// The effort that the client names. It wins over a budget.
+fn effort(request: &MessagesRequest<'_>, dropped: &mut Dropped) -> Option<&'static str> {
+    let wished = request.output_config.as_ref().and_then(|config| config.effort.as_deref())?;
+    let known = ["low", "medium", "high", "xhigh", "max"].into_iter().find(|known| *known == wished);
+    if known.is_none() {
+        dropped.note("output_config.effort");
     }
+    known
 }
 
+/// The form that the answer must have. Strict only where the schema is ready for it: it is never changed.
 fn response_format<'a>(request: &MessagesRequest<'a>) -> Result<Option<ResponseFormat<'a>>, Invalid> {
     #[derive(serde::Deserialize)]
     struct Format<'a> {
         #[serde(rename = "type")]
         kind: String,
         #[serde(borrow)]
-        schema: Option<&'a serde_json::value::RawValue>,
+        schema: Option<&'a RawValue>,
     }
-    let Some(raw) = request.output_config.as_ref().and_then(|config| config.format) else { return Ok(None) };
-    let path = "output_config.format";
+    let newer = request.output_config.as_ref().and_then(|config| config.format);
+    let (path, raw) = match (newer, request.output_format) {
+        (Some(raw), _) => ("output_config.format", raw),
+        (None, Some(raw)) => ("output_format", raw),
+        (None, None) => return Ok(None),
+    };
     let format: Format<'a> =
         serde_json::from_str(raw.get()).map_err(|_| Invalid::new(path, "Input should be a valid dictionary"))?;
     match (format.kind.as_str(), format.schema) {
-        ("json_schema", Some(schema)) => {
-            Ok(Some(ResponseFormat::JsonSchema { json_schema: JsonSchema { name: "answer", schema, strict: None } }))
+        ("json_schema", Some(schema)) if schema.get().starts_with('{') => {
+            let strict = is_strict(schema.get()).then_some(true);
+            Ok(Some(ResponseFormat::JsonSchema { json_schema: JsonSchema { name: "answer", schema, strict } }))
         }
+        ("json_schema", Some(_)) => Err(Invalid::new(format!("{path}.schema"), "Input should be a valid dictionary")),
         ("json_schema", None) => Err(Invalid::new(format!("{path}.schema"), "Field required")),
         _ => Err(Invalid::new(format!("{path}.type"), "Input should be 'json_schema'")),
     }
-}
-
-fn is_continued(request: &MessagesRequest<'_>, dialect: &Dialect) -> bool {
-    use crate::wire::anthropic::request::Role;
-    let prefilled = request.messages.last().is_some_and(|message| message.role == Role::Assistant);
-    prefilled && dialect.prefill == super::dialect::Prefill::ContinueFinalMessage
 }

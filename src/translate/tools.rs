@@ -2,14 +2,18 @@
 
 use std::borrow::Cow;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::client_tools::ClientTool;
 use super::dialect::Dialect;
 use super::dropped::Dropped;
 use super::invalid::Invalid;
 use crate::wire::anthropic::request::{MessagesRequest, Tool, ToolChoice};
 use crate::wire::openai::request as openai;
+use crate::wire::text::Text;
 
 /// The longest function name that OpenAI-compatible providers take.
 const MAX_NAME: usize = 64;
@@ -54,27 +58,28 @@ fn is_wire_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-/// The tools as functions; server tools that the dialect has no word for are dropped and said.
+/// The tools as functions, and what stands in for web search; other server tools are dropped and said.
 pub fn definitions<'a>(
     request: &'a MessagesRequest<'a>,
     dialect: &Dialect,
     dropped: &mut Dropped,
-) -> Result<(Vec<openai::ToolDefinition<'a>>, Vec<openai::Plugin>), Invalid> {
+) -> Result<(Vec<openai::ToolDefinition<'a>>, Vec<openai::Plugin<'a>>), Invalid> {
     let (mut functions, mut plugins) = (Vec::new(), Vec::new());
     for (index, tool) in request.tools.iter().enumerate() {
         if let Some(schema) = tool.input_schema {
-            functions.push(definition(
-                tool,
-                Cow::Owned(complete_schema(schema, index)?),
-                tool.description.as_deref(),
-                dialect,
-                dropped,
-            ));
+            let schema = complete_schema(schema, index)?;
+            functions.push(definition(tool, schema, tool.description.as_deref(), dialect, dropped));
         } else if let Some(typed) = ClientTool::of(tool) {
             let schema = RawValue::from_string(typed.schema.to_owned()).expect("built-in schemas are JSON");
             functions.push(definition(tool, Cow::Owned(schema), Some(typed.description), dialect, dropped));
         } else if dialect.web_plugin && tool.kind.as_deref().is_some_and(|kind| kind.starts_with("web_search_")) {
-            plugins.push(openai::Plugin { id: "web" });
+            plugins.push(openai::Plugin {
+                id: "web",
+                include_domains: tool.allowed_domains,
+                exclude_domains: tool.blocked_domains,
+                max_uses: tool.max_uses,
+                user_location: tool.user_location,
+            });
         } else {
             dropped.note("tools");
         }
@@ -92,6 +97,10 @@ fn definition<'a>(
     if tool.cache_control.is_some() && !dialect.cache_control {
         dropped.note("cache_control");
     }
+    let direct = tool.allowed_callers.iter().flatten().all(|caller| caller.as_str() == "direct");
+    if tool.input_examples.is_some() || !direct {
+        dropped.note("tools");
+    }
     openai::ToolDefinition {
         kind: openai::FunctionType::Function,
         function: openai::FunctionDefinition {
@@ -100,101 +109,97 @@ fn definition<'a>(
             parameters,
             strict: tool.strict,
         },
-        cache_control: tool.cache_control.filter(|_| dialect.cache_control),
+        cache_control: tool.cache_control.as_ref().filter(|_| dialect.cache_control),
     }
 }
 
-/// The schema as it came, with `type: object` and `properties` added where they are absent (T38).
-fn complete_schema(schema: &RawValue, index: usize) -> Result<Box<RawValue>, Invalid> {
-    #[derive(serde::Deserialize)]
-    struct Probe<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: Option<&'a RawValue>,
-        #[serde(borrow)]
-        properties: Option<&'a RawValue>,
+/// The schema as it came, with `type: object` and `properties` added where they are absent or null (T38).
+fn complete_schema(schema: &RawValue, index: usize) -> Result<Cow<'_, RawValue>, Invalid> {
+    let invalid = |_| Invalid::new(format!("tools.{index}.custom.input_schema"), "Input should be a valid dictionary");
+    let Fields(mut fields) = serde_json::from_str(schema.get()).map_err(invalid)?;
+    let is_there = |name: &str| fields.iter().any(|(key, value)| key.as_str() == name && value.get() != "null");
+    let (typed, with_properties) = (is_there("type"), is_there("properties"));
+    if typed && with_properties {
+        return Ok(Cow::Borrowed(schema));
     }
-    let path = || format!("tools.{index}.custom.input_schema");
-    let probe: Probe<'_> =
-        serde_json::from_str(schema.get()).map_err(|_| Invalid::new(path(), "Input should be a valid dictionary"))?;
-    if probe.kind.is_some() && probe.properties.is_some() {
-        return Ok(schema.to_owned());
+    let constant = |json: &'static str| serde_json::from_str::<&RawValue>(json).expect("a constant");
+    if !with_properties {
+        fields.retain(|(key, _)| key.as_str() != "properties");
+        fields.insert(0, (Text::from("properties"), constant("{}")));
     }
-    let mut added = String::from("{");
-    if probe.kind.is_none() {
-        added.push_str(r#""type":"object","#);
+    if !typed {
+        fields.retain(|(key, _)| key.as_str() != "type");
+        fields.insert(0, (Text::from("type"), constant(r#""object""#)));
     }
-    if probe.properties.is_none() {
-        added.push_str(r#""properties":{},"#);
-    }
-    let rest = schema.get().trim_start().trim_start_matches('{').trim_start();
-    match rest.strip_prefix('}') {
-        Some(_) => {
-            added.pop();
-            added.push('}');
+    let whole = serde_json::value::to_raw_value(&Fields(fields)).map_err(invalid)?;
+    Ok(Cow::Owned(whole))
+}
+
+/// An object whose fields keep their order and stay unread.
+struct Fields<'a>(Vec<(Text<'a>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
         }
-        None => added.push_str(rest),
-    }
-    RawValue::from_string(added).map_err(|_| Invalid::new(path(), "Input should be a valid dictionary"))
-}
 
-/// One of Anthropic's tools that the client runs by itself, so that any model can use it.
-struct ClientTool {
-    prefix: &'static str,
-    description: &'static str,
-    schema: &'static str,
-}
-
-/// Input as documented for each tool's type.
-const CLIENT_TOOLS: [ClientTool; 3] = [
-    ClientTool {
-        prefix: "bash_",
-        description: "Runs a command in a persistent bash session and returns its output.",
-        schema: r#"{"type":"object","properties":{"command":{"type":"string","description":"The command to run. Required unless restart is set."},"restart":{"type":"boolean","description":"Set to true to restart the session."}}}"#,
-    },
-    ClientTool {
-        prefix: "text_editor_",
-        description: "Views, creates and edits text files.",
-        schema: r#"{"type":"object","properties":{"command":{"type":"string","enum":["view","create","str_replace","insert"],"description":"What to do."},"path":{"type":"string","description":"Absolute path of the file or directory."},"file_text":{"type":"string","description":"For create: the content of the new file."},"old_str":{"type":"string","description":"For str_replace: the text to replace, which must occur exactly once."},"new_str":{"type":"string","description":"For str_replace: the replacement. For insert: the text to insert."},"insert_line":{"type":"integer","description":"For insert: the line after which the text goes; 0 for the beginning."},"insert_text":{"type":"string","description":"For insert: the text to insert."},"view_range":{"type":"array","items":{"type":"integer"},"description":"For view: first and last line, -1 for the end."}},"required":["command","path"]}"#,
-    },
-    ClientTool {
-        prefix: "memory_",
-        description: "Stores and retrieves notes in files below /memories that outlive the conversation.",
-        schema: r#"{"type":"object","properties":{"command":{"type":"string","enum":["view","create","str_replace","insert","delete","rename"],"description":"What to do."},"path":{"type":"string","description":"Path below /memories."},"file_text":{"type":"string","description":"For create: the content."},"old_str":{"type":"string","description":"For str_replace: the text to replace."},"new_str":{"type":"string","description":"For str_replace: the replacement."},"insert_line":{"type":"integer","description":"For insert: the line after which the text goes."},"insert_text":{"type":"string","description":"For insert: the text."},"old_path":{"type":"string","description":"For rename: the path now."},"new_path":{"type":"string","description":"For rename: the path then."},"view_range":{"type":"array","items":{"type":"integer"},"description":"For view: first and last line."}},"required":["command"]}"#,
-    },
-];
-
-impl ClientTool {
-    fn of(tool: &Tool<'_>) -> Option<&'static ClientTool> {
-        let kind = tool.kind.as_deref()?;
-        CLIENT_TOOLS.iter().find(|typed| kind.starts_with(typed.prefix))
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 
-/// The choice, left out when there is nothing to choose from.
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// The choice, left out when there is nothing to choose from, or when it names a tool that is not sent.
 pub fn choice<'a>(
     request: &'a MessagesRequest<'a>,
-    any_function: bool,
+    functions: &[openai::ToolDefinition<'_>],
     dropped: &mut Dropped,
 ) -> (Option<openai::ToolChoice<'a>>, Option<bool>) {
     let Some(ToolChoice { kind, name, disable_parallel_tool_use }) = &request.tool_choice else {
         return (None, None);
     };
-    if !any_function {
+    if functions.is_empty() {
         if kind.as_str() != "none" && kind.as_str() != "auto" {
             dropped.note("tool_choice");
         }
         return (None, None);
     }
     let choice = match kind.as_str() {
-        "any" => openai::ToolChoice::Mode("required"),
-        "none" => openai::ToolChoice::Mode("none"),
-        "tool" => openai::ToolChoice::Named {
-            kind: openai::FunctionType::Function,
-            function: openai::NamedFunction { name: wire_name(name.as_deref().unwrap_or_default()) },
-        },
-        _ => openai::ToolChoice::Mode("auto"),
+        "any" => Some(openai::ToolChoice::Mode("required")),
+        "none" => Some(openai::ToolChoice::Mode("none")),
+        "tool" => {
+            let name = wire_name(name.as_deref().unwrap_or_default());
+            let is_sent = functions.iter().any(|tool| tool.function.name == name);
+            if !is_sent {
+                dropped.note("tool_choice");
+            }
+            is_sent.then_some(openai::ToolChoice::Named {
+                kind: openai::FunctionType::Function,
+                function: openai::NamedFunction { name },
+            })
+        }
+        _ => Some(openai::ToolChoice::Mode("auto")),
     };
-    (Some(choice), (*disable_parallel_tool_use == Some(true)).then_some(false))
+    (choice, (*disable_parallel_tool_use == Some(true)).then_some(false))
 }
 
 /// An id of our own for a call whose provider gave none that fits: the same for the same message and place.
@@ -228,10 +233,12 @@ mod tests {
     #[test]
     fn a_schema_is_completed_and_otherwise_left_alone() {
         let complete = |text: &str| {
-            complete_schema(&RawValue::from_string(text.into()).unwrap(), 0).map(|raw| raw.get().to_owned())
+            let schema = RawValue::from_string(text.into()).unwrap();
+            complete_schema(&schema, 0).map(|raw| raw.get().to_owned())
         };
         assert_eq!(complete("{ }").unwrap(), r#"{"type":"object","properties":{}}"#);
         assert_eq!(complete(r#"{"$schema":"x"}"#).unwrap(), r#"{"type":"object","properties":{},"$schema":"x"}"#);
+        assert_eq!(complete(r#"{"properties":null,"type":"object"}"#).unwrap(), r#"{"properties":{},"type":"object"}"#);
         let whole = r#"{"type":"object", "properties":{"a":{"format":"odd"}}}"#;
         assert_eq!(complete(whole).unwrap(), whole);
         assert!(complete("[]").is_err());

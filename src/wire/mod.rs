@@ -4,6 +4,7 @@
 //! Nothing in this module knows HTTP, actors, clocks or the environment.
 
 pub mod anthropic;
+pub mod cache;
 pub mod openai;
 pub mod sse;
 pub mod text;

@@ -3,11 +3,13 @@
 //! Text is borrowed from the body, tool schemas and inputs stay unread ([`RawValue`]). Unknown fields are
 //! accepted everywhere; the top-level ones that we do not send on are listed, so that they can be said.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::wire::cache::CacheControl;
 use crate::wire::text::Text;
 
 /// The body of `POST /v1/messages`.
@@ -28,7 +30,9 @@ pub struct MessagesRequest<'a> {
     pub thinking: Option<Thinking<'a>>,
     pub output_config: Option<OutputConfig<'a>>,
     pub metadata: Option<Metadata<'a>>,
-    pub cache_control: Option<&'a RawValue>,
+    pub cache_control: Option<CacheControl<'a>>,
+    /// The older spelling of `output_config.format`.
+    pub output_format: Option<&'a RawValue>,
     /// Server-held conversation state, which a gateway cannot hold.
     pub thread: bool,
     /// Top-level fields with a value that are not among those above, as the client spelt them.
@@ -54,7 +58,7 @@ impl<'de> Visitor<'de> for RequestVisitor {
         let mut request = MessagesRequest::default();
         let (mut model, mut messages) = (None, None);
         while let Some(Key(key)) = map.next_key()? {
-            match key.as_str() {
+            match &*key {
                 "model" => model = Some(map.next_value()?),
                 "messages" => messages = Some(map.next_value()?),
                 "max_tokens" => request.max_tokens = Some(map.next_value()?),
@@ -70,10 +74,11 @@ impl<'de> Visitor<'de> for RequestVisitor {
                 "output_config" => request.output_config = map.next_value()?,
                 "metadata" => request.metadata = map.next_value()?,
                 "cache_control" => request.cache_control = map.next_value()?,
+                "output_format" => request.output_format = map.next_value()?,
                 "thread" => request.thread = map.next_value::<Option<IgnoredAny>>()?.is_some(),
                 _ => {
                     if map.next_value::<Option<IgnoredAny>>()?.is_some() {
-                        request.others.push(key);
+                        request.others.push(Text(key));
                     }
                 }
             }
@@ -84,8 +89,8 @@ impl<'de> Visitor<'de> for RequestVisitor {
     }
 }
 
-/// A field's name. Read as a string, and not as [`Text`] is, so that the path of a mistake can name it.
-struct Key<'a>(Text<'a>);
+/// A field's name. Read as a string, not as bytes like [`Text`], because only so the path of a mistake is known.
+struct Key<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -95,7 +100,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
             type Value = Key<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field's name")
+                f.write_str("a string")
             }
 
             fn visit_borrowed_str<E: de::Error>(self, v: &'de str) -> Result<Self::Value, E> {
@@ -103,7 +108,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
             }
 
             fn visit_str<E: de::Error>(self, v: &str) -> Result<Self::Value, E> {
-                Ok(Key(Text(v.to_owned().into())))
+                Ok(Key(v.to_owned().into()))
             }
         }
 
@@ -220,8 +225,11 @@ pub struct Block<'a> {
     pub context: Option<Text<'a>>,
     #[serde(borrow)]
     pub tool_name: Option<Text<'a>>,
+    /// In a text block the citations made, in a document or search result whether they are wished for.
     #[serde(borrow)]
-    pub cache_control: Option<&'a RawValue>,
+    pub citations: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub cache_control: Option<CacheControl<'a>>,
 }
 
 /// Where an image or a document comes from. For a `search_result` it is a plain string.
@@ -287,7 +295,21 @@ pub struct Tool<'a> {
     pub input_schema: Option<&'a RawValue>,
     pub strict: Option<bool>,
     #[serde(borrow)]
-    pub cache_control: Option<&'a RawValue>,
+    pub cache_control: Option<CacheControl<'a>>,
+    /// Who may call the tool, where that is not the model itself.
+    #[serde(borrow)]
+    pub allowed_callers: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    pub input_examples: Option<&'a RawValue>,
+    /// Of a web search, as are the fields below.
+    #[serde(borrow)]
+    pub allowed_domains: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub blocked_domains: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub max_uses: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub user_location: Option<&'a RawValue>,
 }
 
 /// How the model should use the tools.
@@ -318,6 +340,8 @@ pub struct OutputConfig<'a> {
     pub effort: Option<Text<'a>>,
     #[serde(borrow)]
     pub format: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub task_budget: Option<&'a RawValue>,
 }
 
 /// About the request, not for the model.

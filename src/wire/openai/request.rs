@@ -9,6 +9,8 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::wire::cache::CacheControl;
+
 /// The request. Fields that are `None` or empty are left out.
 #[derive(Debug, Default)]
 pub struct ChatRequest<'a> {
@@ -28,9 +30,9 @@ pub struct ChatRequest<'a> {
     pub reasoning: Option<Reasoning>,
     pub reasoning_effort: Option<&'static str>,
     pub response_format: Option<ResponseFormat<'a>>,
-    pub plugins: Vec<Plugin>,
+    pub plugins: Vec<Plugin<'a>>,
     pub user: Option<String>,
-    pub cache_control: Option<&'a RawValue>,
+    pub cache_control: Option<&'a CacheControl<'a>>,
     /// vLLM: continue the last assistant message instead of starting a new one.
     pub continue_final_message: bool,
     /// From the provider's configuration. Its keys win over ours.
@@ -114,8 +116,8 @@ pub enum ChatMessage<'a> {
     Assistant {
         /// Null when there is only a call.
         content: Option<ChatContent<'a>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reasoning_content: Option<String>,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        reasoning_content: String,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         reasoning_details: Vec<Box<RawValue>>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -142,12 +144,10 @@ pub enum Part<'a> {
     Text {
         text: Cow<'a, str>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<&'a RawValue>,
+        cache_control: Option<&'a CacheControl<'a>>,
     },
     ImageUrl {
         image_url: ImageUrl<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<&'a RawValue>,
     },
     File {
         file: File<'a>,
@@ -198,7 +198,7 @@ pub struct ToolDefinition<'a> {
     pub kind: FunctionType,
     pub function: FunctionDefinition<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_control: Option<&'a RawValue>,
+    pub cache_control: Option<&'a CacheControl<'a>>,
 }
 
 /// The function's name, purpose and parameters.
@@ -231,10 +231,13 @@ pub struct NamedFunction<'a> {
     pub name: Cow<'a, str>,
 }
 
-/// OpenRouter's way to ask for reasoning.
-#[derive(Debug, Serialize)]
+/// OpenRouter's way to ask for reasoning: by one of the two.
+#[derive(Debug, Default, Serialize)]
 pub struct Reasoning {
-    pub effort: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
 }
 
 /// The form that the answer must have.
@@ -253,8 +256,16 @@ pub struct JsonSchema<'a> {
     pub strict: Option<bool>,
 }
 
-/// An OpenRouter plugin.
+/// An OpenRouter plugin: the web search.
 #[derive(Debug, Serialize)]
-pub struct Plugin {
+pub struct Plugin<'a> {
     pub id: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_domains: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude_domains: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_uses: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_location: Option<&'a RawValue>,
 }
