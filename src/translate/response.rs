@@ -42,7 +42,7 @@ pub struct Translated {
 
 /// Translates the body of a provider's 200.
 pub fn response(body: &[u8], context: &Context<'_>) -> Result<Translated, GatewayError> {
-    let invalid = || GatewayError::new(Cause::InvalidResponse, "the provider's answer is not a chat completion");
+    let invalid = || GatewayError::new(Cause::InvalidResponse, "The provider's answer is not a chat completion");
     let completion: Completion<'_> = serde_json::from_slice(body).map_err(|_| invalid())?;
     if let Some(error) = error::inside(&completion, body) {
         return Err(error);
@@ -94,7 +94,7 @@ pub fn response(body: &[u8], context: &Context<'_>) -> Result<Translated, Gatewa
         usage: tally.usage,
     };
     let body = serde_json::to_vec(&message)
-        .map_err(|_| GatewayError::new(Cause::Internal, "the answer could not be written"))?;
+        .map_err(|_| GatewayError::new(Cause::Internal, "The answer could not be written"))?;
     Ok(Translated { body, tally, stop_reason: finish.reason })
 }
 
@@ -147,7 +147,7 @@ fn tool_calls(
         let Some(function) = &part.function else { continue };
         let name = function.name.as_deref().filter(|name| !name.is_empty());
         let name =
-            name.ok_or_else(|| GatewayError::new(Cause::InvalidResponse, "the model called a tool without a name"))?;
+            name.ok_or_else(|| GatewayError::new(Cause::InvalidResponse, "The model called a tool without a name"))?;
         let text = match &function.arguments {
             None => String::new(),
             Some(Arguments::Json(fragment)) => decode_lossy(&fragment.0).into_owned(),
@@ -176,6 +176,6 @@ pub(super) fn tool_input(text: &str) -> Result<Box<RawValue>, GatewayError> {
     };
     let object = text.starts_with('{').then(|| RawValue::from_string(text.to_owned()).ok()).flatten();
     object.ok_or_else(|| {
-        GatewayError::new(Cause::InvalidResponse, "the model called a tool with arguments that are not a JSON object")
+        GatewayError::new(Cause::InvalidResponse, "The model called a tool with arguments that are not a JSON object")
     })
 }

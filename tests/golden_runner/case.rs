@@ -26,6 +26,8 @@ pub struct Options {
     pub tools: Vec<String>,
     pub omit_thinking: bool,
     pub tool_buffer: usize,
+    /// Bytes of one line of the provider's stream.
+    pub max_line: usize,
     /// Whether the usage is our own estimate, since the provider gave none.
     pub estimated: bool,
     /// US dollars that the provider names.
@@ -43,6 +45,7 @@ impl Default for Options {
             tools: Vec::new(),
             omit_thinking: false,
             tool_buffer: 8 << 20,
+            max_line: 1 << 20,
             estimated: false,
             cost: None,
         }

@@ -23,8 +23,6 @@ const MESSAGE_ID: &str = "msg_GoldenGoldenGoldenGolden";
 const REQUEST_ID: &str = "req_golden";
 const MODEL: &str = "claude-sonnet-4-5-20250929";
 const INPUT_ESTIMATE: u64 = 25;
-/// Bytes of one line of a provider's stream.
-const MAX_LINE: usize = 1 << 20;
 /// How often each stream is cut at random places.
 const CUTS: u64 = 50;
 
@@ -83,9 +81,9 @@ pub fn stream(case: &Case) -> Result<(), Failed> {
     let names = names(&options);
     let signer = signer();
     let context = context(&options, &names, &signer);
-    let relay = |pieces: &mut dyn Iterator<Item = &[u8]>| Relayed::of(pieces, context, options.tool_buffer);
+    let relay = |pieces: &mut dyn Iterator<Item = &[u8]>| Relayed::of(pieces, context, &options);
     if case.has("openai.json") {
-        let relayed = Relayed::of_json(&case.read("openai.json")?, context, options.tool_buffer);
+        let relayed = Relayed::of_json(&case.read("openai.json")?, context, &options);
         return relayed.compare(case, &options);
     }
     let bytes = case.read("openai.sse")?;
@@ -156,9 +154,10 @@ struct Relayed {
 }
 
 impl Relayed {
-    fn of(pieces: &mut dyn Iterator<Item = &[u8]>, context: Context<'_>, tool_buffer: usize) -> Relayed {
-        let mut translator = StreamTranslator::new(context, Bounds { tool_buffer }, false);
-        let mut decoder = Decoder::new(MAX_LINE);
+    fn of(pieces: &mut dyn Iterator<Item = &[u8]>, context: Context<'_>, options: &Options) -> Relayed {
+        let bounds = Bounds { tool_buffer: options.tool_buffer };
+        let mut translator = StreamTranslator::new(context, bounds, false);
+        let mut decoder = Decoder::new(options.max_line);
         let mut out = BytesMut::new();
         let mut failed = None;
         let mut feed = |data: &[u8], failed: &mut Option<GatewayError>| {
@@ -184,8 +183,9 @@ impl Relayed {
         Relayed::ended(failed, out, translator.tally())
     }
 
-    fn of_json(body: &[u8], context: Context<'_>, tool_buffer: usize) -> Relayed {
-        let mut translator = StreamTranslator::new(context, Bounds { tool_buffer }, false);
+    fn of_json(body: &[u8], context: Context<'_>, options: &Options) -> Relayed {
+        let bounds = Bounds { tool_buffer: options.tool_buffer };
+        let mut translator = StreamTranslator::new(context, bounds, false);
         let mut out = BytesMut::new();
         let ended = translator.on_data(body, &mut out).and_then(|()| translator.on_end(End::AfterDone, &mut out));
         Relayed::ended(ended.err(), out, translator.tally())

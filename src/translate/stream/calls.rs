@@ -68,7 +68,7 @@ impl Calls {
             return match added.trim().is_empty() || added == call.arguments {
                 true => Ok(String::new()),
                 false => {
-                    let problem = "the model went on with a tool call that had ended";
+                    let problem = "The model went on with a tool call that had ended";
                     Err(GatewayError::new(Cause::InvalidResponse, problem))
                 }
             };
@@ -201,7 +201,7 @@ impl Calls {
     pub(super) fn check(&self, place: usize) -> Result<(), GatewayError> {
         let call = &self.calls[place];
         if call.name.is_empty() {
-            return Err(GatewayError::new(Cause::InvalidResponse, "the model called a tool without a name"));
+            return Err(GatewayError::new(Cause::InvalidResponse, "The model called a tool without a name"));
         }
         tool_input(&call.arguments).map(|_| ())
     }

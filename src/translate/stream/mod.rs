@@ -158,7 +158,7 @@ impl<'a> StreamTranslator<'a> {
             // After its end a stream has nothing to say but its usage (T4).
             Err(_) if self.done_seen => return Ok(()),
             Err(_) => {
-                let problem = "the provider sent a chunk that is not a chat completion";
+                let problem = "The provider sent a chunk that is not a chat completion";
                 return Err(GatewayError::new(Cause::InvalidResponse, problem));
             }
         };
@@ -189,9 +189,14 @@ impl<'a> StreamTranslator<'a> {
             return Ok(());
         }
         let whole = self.finish.is_some() || (self.any_choice && (self.done_seen || end == End::AfterDone));
-        match whole {
-            true => self.complete(out),
-            false => Err(GatewayError::new(Cause::Interrupted, "the provider broke off in the middle of its answer")),
+        match (whole, self.any_choice) {
+            (true, _) => self.complete(out),
+            (false, true) => {
+                Err(GatewayError::new(Cause::Interrupted, "The provider broke off in the middle of its answer"))
+            }
+            (false, false) => {
+                Err(GatewayError::new(Cause::InvalidResponse, "The provider's answer holds no chat completion"))
+            }
         }
     }
 
@@ -351,6 +356,6 @@ impl<'a> StreamTranslator<'a> {
 fn over_bound() -> GatewayError {
     GatewayError::new(
         Cause::InvalidResponse,
-        "what the gateway must hold of the model's answer is more than its bound (stream.max_tool_buffer)",
+        "What the gateway must hold of the model's answer is more than its bound (stream.max_tool_buffer)",
     )
 }
