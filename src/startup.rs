@@ -142,10 +142,11 @@ impl Gateway {
     /// Serves until `stop` says so: first notice is given with the listener open, then open requests end. When
     /// `stop` says so again, everything ends at once.
     pub async fn run(self, stop: impl StopSignals) -> io::Result<()> {
-        let (handle, draining, notice) = (self.server.handle(), self.draining, self.drain_notice);
-        let drain = actix_rt::spawn(stop_in_order(stop, handle, draining, notice));
-        let result = self.server.await;
-        drain.abort();
+        let handle = self.server.handle();
+        let result = tokio::select! {
+            result = self.server => result,
+            () = stop_in_order(stop, handle, self.draining, self.drain_notice) => Ok(()),
+        };
         self.metrics_arbiter.stop();
         result
     }
@@ -189,22 +190,24 @@ impl StopSignals for ProcessSignals {
     }
 }
 
+/// Returns when the server has stopped, or shall be waited for no longer.
 async fn stop_in_order(mut stop: impl StopSignals, handle: ServerHandle, draining: Arc<AtomicBool>, notice: Duration) {
     let urgency = stop.next().await;
     draining.store(true, Ordering::Relaxed);
     log::info!("stopping: no new requests, open ones may end; a second signal ends them too");
-    let orderly = async {
-        if urgency == Stop::WithNotice {
-            tokio::time::sleep(notice).await;
+    if urgency == Stop::WithNotice {
+        tokio::select! {
+            () = tokio::time::sleep(notice) => {}
+            _ = stop.next() => {
+                log::warn!("stopping at once");
+                return handle.stop(false).await;
+            }
         }
-        handle.stop(true).await;
-    };
+    }
     tokio::select! {
-        () = orderly => {}
-        _ = stop.next() => {
-            log::warn!("stopping at once");
-            handle.stop(false).await;
-        }
+        () = handle.stop(true) => {}
+        // A server that stops in order hears no other order: what is open ends with the process.
+        _ = stop.next() => log::warn!("stopping at once"),
     }
 }
 
