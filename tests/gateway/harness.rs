@@ -3,6 +3,7 @@
 //!
 //! Nothing here sleeps to win a race: whoever waits, waits for something, and at most for [`PATIENCE`].
 
+pub mod binary;
 pub mod exposition;
 pub mod gateway;
 pub mod http;

@@ -1,6 +1,8 @@
 //! The gateway as its clients see it: over real sockets, with a file for each thing that they can see.
 
 mod broken_streams;
+mod command_line;
+mod configuration;
 mod crowd;
 mod failures;
 mod fallbacks;
@@ -8,11 +10,13 @@ mod hang_ups;
 mod harness;
 mod health;
 mod keys;
+mod logs;
 mod messages;
 mod metrics;
 mod metrics_guard;
 mod models;
 mod refusals;
+mod shutdown;
 mod silence;
 mod streams;
 mod token_counts;

@@ -97,6 +97,10 @@ impl Setup {
         Scratch::toml(&format!("{sections}{}", self.lists))
     }
 
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// Starts a gateway with it.
     pub fn start(&self) -> Gateway {
         self.start_with(Options::default())
@@ -188,6 +192,16 @@ impl Gateway {
     /// Waits until the metrics say so.
     pub fn metrics_when(&self, what: &str, so: impl Fn(&Exposition) -> bool) -> Exposition {
         eventually(what, || Some(self.metrics()).filter(&so))
+    }
+
+    /// Tells it to stop, as a signal would.
+    pub fn tell_to_stop(&self, urgency: Stop) {
+        self.stop.send(urgency).expect("the gateway runs");
+    }
+
+    /// Waits until nobody listens any more.
+    pub fn wait_until_closed(&self) {
+        eventually("the end of the listener", || std::net::TcpStream::connect(self.address).is_err().then_some(()));
     }
 }
 

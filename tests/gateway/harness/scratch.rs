@@ -18,6 +18,10 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    pub fn text(&self) -> String {
+        self.0.display().to_string()
+    }
 }
 
 impl Drop for Scratch {

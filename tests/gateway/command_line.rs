@@ -1,0 +1,276 @@
+//! The command line: what each command prints, and how it ends.
+
+use std::net::TcpListener;
+
+use gatewayz::auth::hex_digest;
+use serde_json::json;
+
+use crate::harness::binary::{Process, run};
+use crate::harness::gateway::Setup;
+use crate::harness::http::Request;
+use crate::harness::message::{asking, with};
+use crate::harness::scratch::Scratch;
+use crate::harness::{CLIENT_KEY, Gateway, METRICS_TOKEN, PROVIDER_KEY, Provider};
+
+const URL: &str = "http://127.0.0.1:9/v1";
+
+#[test]
+fn the_version_is_told() {
+    let ended = run(&["--version"], &[]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), concat!("gatewayz ", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn help_names_every_command() {
+    let ended = run(&["--help"], &[]);
+    assert_eq!(ended.code, Some(0));
+    for command in ["serve", "demo", "simulate", "check", "keygen", "healthcheck", "--insecure", "--config"] {
+        assert!(ended.out.contains(command), "{command}: {}", ended.out);
+    }
+    for wrong in [&["frobnicate"][..], &["--frobnicate"], &["serve", "extra"], &["demo", "--rate", "x"]] {
+        assert_eq!(run(wrong, &[]).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_new_key_has_its_shape_and_its_hash_opens_the_gateway() {
+    let keygen = || {
+        let ended = run(&["keygen"], &[]);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        let field = |name: &str| {
+            let line = ended.out.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_else(|| panic!("no {name} in {}", ended.out)).trim().to_owned()
+        };
+        (field("key:"), field("sha256:"))
+    };
+    let (key, digest) = keygen();
+    let random = key.strip_prefix("gw_live_").expect("the prefix");
+    assert!(random.len() == 32 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{key}");
+    assert_eq!(digest, hex_digest(&key));
+    assert_ne!(keygen().0, key);
+
+    let provider = Provider::start();
+    let hashed = format!("key_sha256 = [{digest:?}]");
+    let setup = Gateway::setup(&provider.url()).in_section("auth", &hashed).without_environment("GATEWAYZ_API_KEYS");
+    let gateway = setup.start();
+    let request = gateway.bare("POST", "/v1/messages").json(&asking("Hi"));
+    request.clone().header("x-api-key", CLIENT_KEY).ask().assert_error(401, "authentication_error", false);
+    let call = request.header("x-api-key", &key).send();
+    provider.accept().say("Hi");
+    assert_eq!(call.reply().status, 200);
+}
+
+#[test]
+fn serving_without_a_key_or_a_token_is_refused_with_what_to_set() {
+    let file = Gateway::setup(URL).file();
+    let serve = |environment: &[(&str, &str)]| run(&["serve", "--config", &file.text()], environment);
+    let neither = serve(&[]);
+    assert_eq!(neither.code, Some(1));
+    assert!(neither.err.contains("GATEWAYZ_API_KEYS") && neither.err.contains("METRICS_TOKEN"), "{}", neither.err);
+    let no_key = serve(&[("METRICS_TOKEN", METRICS_TOKEN), ("GATEWAYZ_API_KEYS", " , ")]);
+    assert_eq!(no_key.code, Some(1));
+    assert!(no_key.err.contains("GATEWAYZ_API_KEYS") && !no_key.err.contains("METRICS_TOKEN"), "{}", no_key.err);
+    let no_token = serve(&[("GATEWAYZ_API_KEYS", CLIENT_KEY), ("METRICS_TOKEN", "")]);
+    assert_eq!(no_token.code, Some(1));
+    assert!(!no_token.err.contains("GATEWAYZ_API_KEYS") && no_token.err.contains("METRICS_TOKEN"), "{}", no_token.err);
+    assert!(!no_token.err.contains(CLIENT_KEY), "{}", no_token.err);
+}
+
+#[test]
+fn serving_unguarded_is_possible_on_loopback_only() {
+    let provider = Provider::start();
+    let open =
+        Gateway::setup(&provider.url()).without_environment("GATEWAYZ_API_KEYS").without_environment("METRICS_TOKEN");
+    for host in ["::", "0.0.0.0", "192.0.2.1"] {
+        let file = open.file();
+        let environment = [("GATEWAYZ__SERVER__HOST", host)];
+        let ended = run(&["serve", "--insecure", "--config", &file.text()], &environment);
+        assert_eq!(ended.code, Some(1), "{host}: {}", ended.err);
+        assert!(ended.err.contains("loopback") && ended.err.contains("server.host"), "{}", ended.err);
+    }
+    let (_process, address) = Process::serve(&open, &["--insecure"], &[]);
+    let call = Request::new(address, "POST", "/v1/messages").json(&asking("Hi")).send();
+    provider.accept().say("Hi");
+    assert_eq!(call.reply().status, 200);
+    Request::new(address, "GET", "/metrics").ask().assert_error(401, "authentication_error", false);
+}
+
+/// A key that is there is asked for, `--insecure` or not.
+#[test]
+fn insecure_opens_nothing_that_has_its_key() {
+    let (_process, address) = Process::serve(&Gateway::setup(URL), &["--insecure"], &[]);
+    let request = Request::new(address, "POST", "/v1/messages").json(&asking("Hi"));
+    request.ask().assert_error(401, "authentication_error", false);
+}
+
+#[test]
+fn serve_is_the_default_and_takes_its_file_from_the_environment() {
+    let file = Gateway::setup(URL).file();
+    let environment = [
+        ("GATEWAYZ_CONFIG", file.text()),
+        ("GATEWAYZ_API_KEYS", CLIENT_KEY.into()),
+        ("METRICS_TOKEN", METRICS_TOKEN.into()),
+    ];
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let process = Process::start(&[], &environment);
+    process.err.wait_for("listens on http://127.0.0.1:");
+    let missing = process.err.wait_for("provider scripted is off");
+    assert!(missing.contains("SCRIPTED_KEY"), "{missing}");
+    let dead = process.err.wait_for("no usable route");
+    assert!(dead.contains("claude-test"), "{dead}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let file = Gateway::setup(URL).file();
+    let environment = [("GATEWAYZ_API_KEYS", CLIENT_KEY), ("METRICS_TOKEN", METRICS_TOKEN), ("PORT", &port)];
+    let ended = run(&["serve", "--config", &file.text()], &environment);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains(&format!("127.0.0.1:{port}")), "{}", ended.err);
+}
+
+#[test]
+fn the_healthcheck_tells_by_its_exit_code() {
+    let (_process, address) = Process::serve(&Gateway::setup(URL), &[], &[]);
+    let port = address.port().to_string();
+    let alive = run(&["healthcheck"], &[("PORT", &port)]);
+    assert_eq!(alive.code, Some(0), "{}", alive.err);
+    let file = Scratch::toml(&format!("[server]\nhost = \"127.0.0.1\"\nport = {port}\n"));
+    assert_eq!(run(&["healthcheck", "--config", &file.text()], &[]).code, Some(0));
+
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let dead = run(&["healthcheck"], &[("PORT", &closed)]);
+    assert_eq!(dead.code, Some(1));
+    assert!(dead.err.contains("does not answer"), "{}", dead.err);
+}
+
+#[test]
+fn check_shows_what_was_understood_and_no_secret() {
+    let setup = Gateway::setup(URL)
+        .in_section("stream", "ping_interval = \"7s\"")
+        .with_lines("display_name = \"Test\"")
+        .provider_with(
+            "second",
+            URL,
+            "extra_headers = { X-Secret = \"header-secret\" }\nextra_body = { secret = \"body-secret\" }",
+        )
+        .without_environment("SECOND_KEY")
+        .with_environment(&[("GATEWAYZ_SIGNATURE_KEY", "signature-secret-0123456789")]);
+    let file = setup.file();
+    let environment: Vec<(&str, &str)> =
+        setup.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let ended = run(&["check", "--config", &file.text()], &environment);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let path = file.text();
+    for part in [
+        "built-in defaults",
+        path.as_str(),
+        "ping_interval = \"7s\"",
+        "commit_after = \"5s\"",
+        "name = \"scripted\"",
+        URL,
+        "api_key_env = \"SCRIPTED_KEY\"",
+        "claude-test -> scripted vendor/upstream-model",
+        "not set: its routes are off",
+        "X-Secret",
+    ] {
+        assert!(ended.out.to_lowercase().contains(&part.to_lowercase()), "{part} is not in {}", ended.out);
+    }
+    for secret in [CLIENT_KEY, METRICS_TOKEN, PROVIDER_KEY, "signature-secret", "header-secret", "body-secret"] {
+        assert!(!ended.out.contains(secret) && !ended.err.contains(secret), "{secret} is in {}", ended.out);
+    }
+}
+
+#[test]
+fn check_names_every_mistake_with_its_key_and_its_file() {
+    let file = Scratch::toml(
+        r#"
+        [server]
+        prot = 8080
+        port = "eighty"
+        [stream]
+        ping_interval = "often"
+        [[providers]]
+        name = "a b"
+        dialect = "klingon"
+        base_url = "ftp://x"
+        [[models]]
+        id = "m"
+        routes = [ { provider = "nobody", model = "x" } ]
+        "#,
+    );
+    let ended = run(&["check", "--config", &file.text()], &[("GATEWAYZ__METRICS__MAX_DYNAMIC_MODELS", "many")]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
+    let line = |key: &str| {
+        ended.err.lines().find(|line| line.contains(key)).unwrap_or_else(|| panic!("{key} is not in {}", ended.err))
+    };
+    for key in [
+        "server.prot",
+        "server.port",
+        "stream.ping_interval",
+        "providers[0].name",
+        "providers[0].dialect",
+        "providers[0].base_url",
+        "models[0].routes[0].provider",
+    ] {
+        assert!(line(key).contains(&file.text()), "{}", line(key));
+    }
+    assert!(line("metrics.max_dynamic_models").contains("GATEWAYZ__"), "{}", ended.err);
+}
+
+#[test]
+fn a_wrong_configuration_is_not_served() {
+    let file = Scratch::toml("[server]\nprot = 1\n");
+    let environment = [("GATEWAYZ_API_KEYS", CLIENT_KEY), ("METRICS_TOKEN", METRICS_TOKEN)];
+    for command in ["serve", "check", "healthcheck"] {
+        let ended = run(&[command, "--config", &file.text()], &environment);
+        assert_eq!(ended.code, Some(1), "{command}");
+        assert!(ended.err.contains("server.prot"), "{command}: {}", ended.err);
+    }
+    let missing = run(&["check", "--config", "/no/such/file.toml"], &[]);
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.err.contains("/no/such/file.toml"), "{}", missing.err);
+}
+
+#[test]
+fn the_demo_answers_what_it_prints() {
+    let process = Process::start(&["demo", "--port", "0", "--traffic", "--rate", "200"], &[]);
+    let line = process.out.wait_for("is listening on http://127.0.0.1:");
+    let address = line.split("http://").nth(1).and_then(|rest| rest.split(',').next()).unwrap().parse().unwrap();
+    process.out.wait_for("Ctrl-C");
+    let printed = process.out.text();
+    for part in
+        ["/v1/messages", "x-api-key: demo-key", "Authorization: Bearer demo-token", "base_url=", "ANTHROPIC_BASE_URL="]
+    {
+        assert!(printed.contains(part), "{part} is not in {printed}");
+    }
+    let body = with(asking("Hello, Claude!"), "model", json!("claude-sonnet-4-5-20250929"));
+    let reply = Request::new(address, "POST", "/v1/messages").header("x-api-key", "demo-key").json(&body).ask();
+    assert_eq!((reply.status, reply.json()["type"].clone()), (200, json!("message")));
+    let metrics = || {
+        let request = Request::new(address, "GET", "/metrics").header("authorization", "Bearer demo-token");
+        crate::harness::exposition::Exposition::read(&request.ask().text())
+    };
+    crate::harness::eventually("traffic over all five families", || {
+        let metrics = metrics();
+        let busy = |family: &str| {
+            metrics.of("model_requests_total").any(|(series, value)| series.contains(family) && value > 0.0)
+        };
+        ["claude", "gpt", "gemini", "llama", "mistral"].iter().all(|family| busy(family)).then_some(())
+    });
+}
+
+#[test]
+fn the_simulator_runs_by_itself() {
+    let process = Process::start(&["simulate", "--port", "0"], &[]);
+    let line = process.out.wait_for("answers on http://127.0.0.1:");
+    let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap();
+    let models = Request::new(address, "GET", "/v1/models").ask().json();
+    assert!(models["data"].as_array().unwrap().iter().any(|model| model["id"] == "simulate-hang"), "{models}");
+    let setup = Setup::default().provider("simulator", &format!("http://{address}/v1")).model("*", &["simulator"], "*");
+    let gateway = setup.start();
+    let reply = gateway.send(&asking("repeat: hello from the other process")).reply();
+    assert_eq!(reply.said(), "hello from the other process");
+}
