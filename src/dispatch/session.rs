@@ -9,16 +9,21 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::time::sleep_until;
 
-use super::StreamRules;
 use super::relay::{Head, Outbox, Served};
 use super::scope::Scope;
+use super::{Dispatcher, StreamRules};
+use crate::metrics::emitter::Emitter;
+use crate::metrics::observation::Observation;
 use crate::translate::response::Context;
 use crate::translate::stream::sink;
+use crate::wire::anthropic::order::Order;
 
 pub(super) struct Session<'a> {
     outbox: &'a Outbox,
+    emitter: &'a Emitter,
     rules: StreamRules,
     context: Context<'a>,
+    order: Order,
     /// Whether the head and `message_start` have been sent.
     committed: bool,
     /// Who is being asked.
@@ -28,12 +33,14 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(outbox: &'a Outbox, rules: StreamRules, context: Context<'a>) -> Self {
-        let now = Instant::now();
+    pub(super) fn new(outbox: &'a Outbox, dispatcher: &'a Dispatcher, context: Context<'a>) -> Self {
+        let (now, rules) = (Instant::now(), dispatcher.stream);
         Session {
             outbox,
+            emitter: &dispatcher.emitter,
             rules,
             context,
+            order: Order::default(),
             committed: false,
             served: Served::default(),
             commit_at: now + rules.commit_after,
@@ -89,6 +96,11 @@ impl<'a> Session<'a> {
         if !self.committed {
             self.committed = true;
             self.outbox.settle(Head::Stream { served: self.served.clone() });
+        }
+        if let Err(violation) = self.order.observe(&out) {
+            self.emitter.record(Observation::OutOfOrder);
+            log::error!("a stream has {} where it must not be; this is a bug of the gateway", violation.event);
+            debug_assert!(false, "{} out of order", violation.event);
         }
         self.outbox.send(out.freeze()).await;
         self.ping_at = Instant::now() + self.rules.ping_interval;

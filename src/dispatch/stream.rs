@@ -26,7 +26,7 @@ pub(super) async fn answer(
     mut scope: Scope<'_>,
     outbox: &Outbox,
 ) -> Result<(), GatewayError> {
-    let mut session = Session::new(outbox, dispatcher.stream, asked.context);
+    let mut session = Session::new(outbox, dispatcher, asked.context);
     let mut routes = asked.resolved.routes.iter();
     let Some(mut route) = routes.next().cloned() else { return Ok(()) };
     loop {

@@ -159,6 +159,7 @@ impl Metrics {
                 self.families.fallbacks.with_label_values(&names).inc();
             }
             Observation::Dropped { field } => self.families.translation_dropped.with_label_values(&[field]).inc(),
+            Observation::OutOfOrder => self.families.streams_out_of_order.inc(),
             Observation::RateLimitRemaining { provider, kind, remaining } => {
                 let name = self.catalog.provider_name(provider);
                 self.families.ratelimit_remaining.with_label_values(&[name, kind.as_str()]).set(remaining);

@@ -1,7 +1,8 @@
 //! Every metric in one list: its name, its help, its labels, its buckets.
 
 use prometheus::{
-    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, Result,
+    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
+    Registry, Result,
 };
 
 /// Milliseconds. On latencies like those of language models these give p95 within 6 % and p99 within 8 %;
@@ -46,6 +47,7 @@ pub struct Families {
     pub fallbacks: IntCounterVec,
     pub ratelimit_remaining: GaugeVec,
     pub translation_dropped: IntCounterVec,
+    pub streams_out_of_order: IntCounter,
     pub build_info: IntGaugeVec,
 }
 
@@ -171,6 +173,14 @@ impl Families {
                 "Fields of requests that the provider cannot take and that were left out.",
                 &["field"],
             )?,
+            streams_out_of_order: {
+                let counter = IntCounter::new(
+                    "gateway_streams_out_of_order_total",
+                    "Streams in which the gateway broke the order of events; anything but 0 is a bug.",
+                )?;
+                registry.register(Box::new(counter.clone()))?;
+                counter
+            },
             build_info: make.gauge(
                 "gateway_build_info",
                 "Always 1; its labels say what is running.",

@@ -39,6 +39,8 @@ pub enum Observation {
     Dropped {
         field: &'static str,
     },
+    /// A stream of ours said something out of order.
+    OutOfOrder,
     /// What a provider's headers say is left.
     RateLimitRemaining {
         provider: ProviderId,
