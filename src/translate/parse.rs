@@ -3,45 +3,60 @@
 //! The good case is read once, without looking for paths; only a body that fails is read again to find the
 //! place.
 
+use serde::Deserialize;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::invalid::Invalid;
-use crate::wire::anthropic::request::MessagesRequest;
+use crate::wire::anthropic::request::{Content, MessagesRequest};
 
 /// Reads the body of a Messages request.
 pub fn request(body: &[u8]) -> Result<MessagesRequest<'_>, Invalid> {
     if std::str::from_utf8(body).is_err() {
         return Err(Invalid::new("body", "the request body is not valid UTF-8"));
     }
-    serde_json::from_slice(body).map_err(|_| mistake(body))
+    serde_json::from_slice(body).map_err(|_| named_mistake(body))
 }
 
-fn mistake(body: &[u8]) -> Invalid {
+fn named_mistake(body: &[u8]) -> Invalid {
     let whole: Value = match serde_json::from_slice(body) {
         Ok(whole) => whole,
         Err(error) => return Invalid::new("body", format!("the request body is not valid JSON: {error}")),
     };
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    match serde_path_to_error::deserialize::<_, MessagesRequest<'_>>(&mut reader) {
-        Ok(_) => Invalid::new("body", "the request body is not valid JSON: trailing characters"),
-        Err(error) => {
-            let mut path = dotted(error.path(), &whole);
-            let problem = error.inner().to_string();
-            if let Some(field) = missing_field(&problem) {
-                path = if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+    match first_mistake::<MessagesRequest<'_>>(body, &whole) {
+        None => Invalid::new("body", "the request body is not valid JSON: trailing characters"),
+        Some(mut place) => {
+            // The content of a block is read apart from what surrounds it, so its own places are not known yet.
+            let inside = place.at.filter(|value| value.is_array()).map(|value| (value.to_string(), value));
+            if let Some((text, value)) = &inside
+                && let Some(inner) = first_mistake::<Content<'_>>(text.as_bytes(), value)
+            {
+                place.names.extend(inner.names);
+                place.problem = inner.problem;
             }
-            let path = if path.is_empty() { "body".to_owned() } else { path };
-            Invalid::new(path, worded(&problem))
+            place.names.extend(missing_field(&place.problem).map(str::to_owned));
+            let path = if place.names.is_empty() { "body".to_owned() } else { place.names.join(".") };
+            Invalid::new(path, worded(&place.problem))
         }
     }
 }
 
-/// `messages.0.content.1.text.text`: indices as fields, and a block's type after its index.
-fn dotted(path: &serde_path_to_error::Path, whole: &Value) -> String {
+/// Where a body cannot be read, and why.
+struct Place<'v> {
+    /// Dotted, `messages.0.content.1.text.text`: indices as fields, and a block's type after its index.
+    names: Vec<String>,
+    problem: String,
+    /// What stands there.
+    at: Option<&'v Value>,
+}
+
+/// The first place where `json` is not a `T`. `whole` is the same JSON, read.
+fn first_mistake<'a, 'v, T: Deserialize<'a>>(json: &'a [u8], whole: &'v Value) -> Option<Place<'v>> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let error = serde_path_to_error::deserialize::<_, T>(&mut reader).err()?;
     let mut names: Vec<String> = Vec::new();
     let mut at = Some(whole);
-    for segment in path.iter() {
+    for segment in error.path().iter() {
         match segment {
             Segment::Seq { index } => {
                 names.push(index.to_string());
@@ -56,7 +71,7 @@ fn dotted(path: &serde_path_to_error::Path, whole: &Value) -> String {
             Segment::Unknown => {}
         }
     }
-    names.join(".")
+    Some(Place { names, problem: error.inner().to_string(), at })
 }
 
 fn missing_field(problem: &str) -> Option<&str> {
@@ -73,7 +88,8 @@ fn worded(problem: &str) -> String {
     match expected {
         "a string" => "Input should be a valid string".to_owned(),
         "a boolean" => "Input should be a valid boolean".to_owned(),
-        "u64" | "u32" => "Input should be a valid non-negative integer".to_owned(),
+        "u64" | "u32" if problem.contains("integer `-") => "Input should be greater than or equal to 0".to_owned(),
+        "u64" | "u32" => "Input should be a valid integer".to_owned(),
         "f64" => "Input should be a valid number".to_owned(),
         "a sequence" => "Input should be a valid list".to_owned(),
         "a string or a list of content blocks" => "Input should be a valid string or list".to_owned(),
@@ -113,7 +129,7 @@ mod tests {
         );
         assert_eq!(
             said(r#"{"model":"m","messages":[],"max_tokens":-1}"#),
-            "max_tokens: Input should be a valid non-negative integer"
+            "max_tokens: Input should be greater than or equal to 0"
         );
         assert_eq!(said(r#"{"model":"m","messages":[],"stream":"yes"}"#), "stream: Input should be a valid boolean");
         assert!(said("{").starts_with("body: the request body is not valid JSON"));

@@ -10,7 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAcces
 use serde_json::value::RawValue;
 
 use crate::wire::cache::CacheControl;
-use crate::wire::text::Text;
+use crate::wire::text::{Text, decode_lossy};
 
 /// The body of `POST /v1/messages`.
 #[derive(Debug, Default)]
@@ -155,7 +155,17 @@ impl<'a> Content<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
+        // As bytes, which serde_json also takes a list for: only so it reads a lone surrogate.
+        deserializer.deserialize_bytes(ContentVisitor)
+    }
+}
+
+/// The content of a block, which may be an object too.
+fn content_or_object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Content<'a>>, D::Error> {
+    let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else { return Ok(None) };
+    match raw.get().starts_with('{') {
+        true => Ok(Some(Content::Opaque)),
+        false => serde_json::from_str(raw.get()).map(Some).map_err(de::Error::custom),
     }
 }
 
@@ -168,12 +178,12 @@ impl<'de> Visitor<'de> for ContentVisitor {
         f.write_str("a string or a list of content blocks")
     }
 
-    fn visit_borrowed_str<E: de::Error>(self, v: &'de str) -> Result<Self::Value, E> {
-        Ok(Content::Text(v.into()))
+    fn visit_borrowed_bytes<E: de::Error>(self, v: &'de [u8]) -> Result<Self::Value, E> {
+        Ok(Content::Text(Text(decode_lossy(v))))
     }
 
-    fn visit_str<E: de::Error>(self, v: &str) -> Result<Self::Value, E> {
-        Ok(Content::Text(Text(v.to_owned().into())))
+    fn visit_bytes<E: de::Error>(self, v: &[u8]) -> Result<Self::Value, E> {
+        Ok(Content::Text(Text(decode_lossy(v).into_owned().into())))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
@@ -182,11 +192,6 @@ impl<'de> Visitor<'de> for ContentVisitor {
             blocks.push(block);
         }
         Ok(Content::Blocks(blocks))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Content::Opaque)
     }
 }
 
@@ -210,7 +215,7 @@ pub struct Block<'a> {
     pub input: Option<&'a RawValue>,
     #[serde(borrow)]
     pub tool_use_id: Option<Text<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "content_or_object")]
     pub content: Option<Content<'a>>,
     pub is_error: Option<bool>,
     #[serde(borrow)]
