@@ -3,6 +3,7 @@
 mod broken_streams;
 mod command_line;
 mod configuration;
+mod connections;
 mod crowd;
 mod failures;
 mod fallbacks;

@@ -46,18 +46,25 @@ impl Request {
 
     /// Writes it on a connection of its own.
     pub fn send(self) -> Call {
+        let socket = TcpStream::connect(self.address).expect("the gateway listens");
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        self.send_on(Connection(BufReader::new(socket)))
+    }
+
+    /// Writes it on a connection that has served before.
+    pub fn send_on(self, connection: Connection) -> Call {
         let mut head = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", self.method, self.path, self.address);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
-        let mut socket = TcpStream::connect(self.address).expect("the gateway listens");
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_nodelay(true).unwrap();
         let mut bytes = head.into_bytes();
         bytes.extend(self.body);
-        socket.write_all(&bytes).expect("the gateway reads the request");
-        Call { socket: BufReader::new(socket), bodiless: self.method == "HEAD" }
+        let Connection(mut socket) = connection;
+        // A gateway that has closed the connection is seen by who reads the answer.
+        let _ = socket.get_mut().write_all(&bytes);
+        Call { socket, bodiless: self.method == "HEAD" }
     }
 
     /// Sends it and reads the whole answer.
@@ -65,6 +72,9 @@ impl Request {
         self.send().reply()
     }
 }
+
+/// A connection that is kept for the next request.
+pub struct Connection(BufReader<TcpStream>);
 
 /// A request on its way. Dropping it hangs up.
 pub struct Call {
@@ -74,14 +84,25 @@ pub struct Call {
 
 impl Call {
     /// Waits for the whole answer.
-    pub fn reply(mut self) -> Reply {
+    pub fn reply(self) -> Reply {
+        self.reply_and_keep().0
+    }
+
+    /// Waits for the whole answer, and keeps the connection.
+    pub fn reply_and_keep(mut self) -> (Reply, Connection) {
         let head = Head::read(&mut self.socket);
         let mut body = Body::of(&head, self.socket, self.bodiless);
         let mut bytes = Vec::new();
         while let Some(more) = body.read() {
             bytes.extend(more);
         }
-        Reply::new(head, bytes, body.complete)
+        (Reply::new(head, bytes, body.complete), Connection(body.socket))
+    }
+
+    /// The whole answer; none when the connection was closed instead.
+    pub fn reply_if_any(mut self) -> Option<Reply> {
+        let open = self.socket.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
+        open.then(|| self.reply())
     }
 
     /// Waits for the head; the events follow.
@@ -115,21 +136,23 @@ pub struct Head {
 }
 
 impl Head {
+    /// Reads a head, and passes over one that only says to go on.
     fn read(socket: &mut impl BufRead) -> Head {
-        let mut line = || {
+        fn line(socket: &mut impl BufRead) -> String {
             let mut line = String::new();
             socket.read_line(&mut line).expect("the head of an answer");
             assert!(line.ends_with("\r\n"), "the connection was closed in the head of the answer: {line:?}");
             line.trim_end().to_owned()
-        };
-        let status = line();
+        }
+        let status = line(socket);
         let status = status.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
         let mut headers = Vec::new();
         loop {
-            let line = line();
+            let line = line(socket);
             assert!(!line.contains(PROVIDER_KEY), "the provider's key stands in a header: {line}");
             match line.split_once(':') {
                 Some((name, value)) => headers.push((name.to_lowercase(), value.trim().to_owned())),
+                None if status == 100 => return Head::read(socket),
                 None => return Head { status, headers },
             }
         }

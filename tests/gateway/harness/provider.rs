@@ -82,6 +82,12 @@ impl Exchange {
         Some(Exchange { head, body: serde_json::from_slice(&body).ok()?, socket })
     }
 
+    /// Waits for the next request on the same connection; none when the gateway closes it.
+    pub fn next(self) -> Option<Exchange> {
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Exchange::read(self.socket)
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         header_of(&self.head, name)
     }
