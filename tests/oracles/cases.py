@@ -24,22 +24,16 @@ class Options:
     tools: list[str] = field(default_factory=list)
     omit_thinking: bool = False
     tool_buffer: int = 8 << 20
+    max_line: int = 1 << 20
     # Whether the usage is the gateway's own estimate.
     estimated: bool = False
-    # Anything else concerns the golden runner alone.
-    others: dict[str, Any] = field(default_factory=dict)
+    # US dollars that the provider names: nothing that a client sees.
+    cost: float | None = None
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Options:
-        known = {name for name in cls.__dataclass_fields__ if name != "others"}
-        options = cls()
-        for key, value in values.items():
-            name = "with_" if key == "with" else key
-            if name in known:
-                setattr(options, name, value)
-            else:
-                options.others[key] = value
-        return options
+        """Fails on an option that is not known here: without it, the case would mean something else."""
+        return cls(**{"with_" if key == "with" else key: value for key, value in values.items()})
 
 
 @dataclass
@@ -77,7 +71,10 @@ def _folder(path: Path, folder: str):
     for name in sorted(names - {""}):
         case = Case(folder, name, path, Options())
         if case.has("case.json"):
-            case.options = Options.of(case.json("case.json"))
+            try:
+                case.options = Options.of(case.json("case.json"))
+            except TypeError as error:
+                raise SystemExit(f"{case.path}/{name}.case.json: {error}; teach it to tests/oracles/cases.py") from None
         # Files that no verb of the golden runner begins with are notes.
         if any(case.has(kind) for kind in ("openai.sse", "openai.json", "anthropic.json")):
             yield case

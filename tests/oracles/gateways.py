@@ -62,12 +62,15 @@ class Gateways:
 
 def _settings(case: Case) -> tuple[Any, ...]:
     """What is the same for a whole process."""
-    return case.options.unsupported, case.options.tool_buffer
+    return case.options.unsupported, case.options.tool_buffer, case.options.max_line
 
 
 def _config(settings: tuple[Any, ...], cases: list[Case], provider: str) -> str:
-    unsupported, tool_buffer = settings
-    parts = [f'[translation]\nunsupported = "{unsupported}"\n', f'[stream]\nmax_tool_buffer = "{tool_buffer}B"\n']
+    unsupported, tool_buffer, max_line = settings
+    parts = [
+        f'[translation]\nunsupported = "{unsupported}"\n',
+        f'[stream]\nmax_tool_buffer = "{tool_buffer}B"\nmax_line = "{max_line}B"\n',
+    ]
     for case in cases:
         options = case.options
         fields = {

@@ -16,7 +16,7 @@ class NoCompletion(Exception):
 def frames(stream: bytes) -> list[tuple[str | None, str]]:
     """Name and data of each server-sent event."""
     found = []
-    text = stream.decode().replace("\r\n", "\n").replace("\r", "\n")
+    text = stream.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     for frame in text.split("\n\n"):
         name, data = None, []
         for line in frame.split("\n"):
@@ -26,7 +26,7 @@ def frames(stream: bytes) -> list[tuple[str | None, str]]:
                 name = value
             elif key == "data":
                 data.append(value)
-        if data:
+        if any(data):
             found.append((name, "\n".join(data)))
     return found
 
@@ -86,13 +86,15 @@ def completion(stream: bytes) -> dict[str, Any]:
     choice: dict[str, Any] = {"index": 0}
     told: dict[str, Any] = {"role": "assistant", "content": None}
     calls: list[dict[str, Any]] = []
+    done = False
     for _, data in frames(stream):
-        if data.strip() == "[DONE]":
-            break
         try:
             chunk = json.loads(data)
         except ValueError:
-            raise NoCompletion("a chunk is no JSON") from None
+            done = done or data.strip() == "[DONE]"
+            if not done:
+                raise NoCompletion("a chunk is no JSON") from None
+            continue  # Some say their usage after the end, and others say anything.
         if not isinstance(chunk, dict) or chunk.get("error") or chunk.get("object") == "error":
             raise NoCompletion("the provider fails in the middle")
         whole |= {key: value for key, value in chunk.items() if key not in ("choices", "object") and value is not None}
@@ -104,7 +106,8 @@ def completion(stream: bytes) -> dict[str, Any]:
         raise NoCompletion("no chunk says why the answer ends")
     if calls:
         told["tool_calls"] = calls
-        if choice["finish_reason"] == "length" and _input(calls[-1]["function"]["arguments"]) is BROKEN_OFF:
+        broken_off = any(_input(call["function"]["arguments"]) is BROKEN_OFF for call in calls)
+        if choice["finish_reason"] == "length" and broken_off:
             raise NoCompletion("cut off inside a tool call, which an answer without a stream leaves out")
     return whole | {"choices": [choice | {"message": told}]}
 
@@ -133,25 +136,39 @@ def _merge_delta(told: dict[str, Any], calls: list[dict[str, Any]], delta: dict[
 
 
 def _merge_call(calls: list[dict[str, Any]], part: dict[str, Any]) -> None:
-    """Servers count calls by an index, by their ids, or not at all."""
     function = part.get("function") or {}
     index, id_, name = part.get("index"), part.get("id") or None, function.get("name") or None
-    call = next((call for call in reversed(calls) if index is not None and call["index"] == index), None)
-    if call is None and index is None:
-        same_id = next((call for call in calls if id_ and call["id"] == id_), None)
-        call = same_id or (calls[-1] if calls and not id_ and not name else None)
-    elif call is not None and id_ and call["id"] not in (None, id_) and name:
-        call = next((call for call in calls if call["id"] == id_ and call["index"] == index), None)
+    call = _call(calls, index, id_, name)
     if call is None:
         call = {"index": index, "id": None, "type": "function", "function": {"name": None, "arguments": ""}}
         calls.append(call)
     call["id"] = call["id"] or id_
     call["function"]["name"] = call["function"]["name"] or name
-    arguments = function.get("arguments")
+    arguments, before = function.get("arguments"), call["function"]["arguments"]
     if isinstance(arguments, str):
-        call["function"]["arguments"] += arguments
+        # Said again as a whole, they are no more than before.
+        call["function"]["arguments"] = before if _is_whole(before) and arguments == before else before + arguments
     elif arguments is not None:
         call["function"]["arguments"] = json.dumps(arguments)
+
+
+def _call(calls: list[dict[str, Any]], index: int | None, id_: str | None, name: str | None) -> dict[str, Any] | None:
+    """The call that a fragment goes on with: servers count them by an index, by their ids, or not at all."""
+    if index is None:
+        same_id = [call for call in calls if id_ and call["id"] == id_]
+        return same_id[0] if same_id else calls[-1] if calls and not id_ and not name else None
+    call = next((call for call in reversed(calls) if call["index"] == index), None)
+    if call is None or not name:
+        return call
+    # An index that is 0 for all calls: one with a name begins another.
+    if id_ and call["id"] not in (None, id_):
+        return next((call for call in calls if call["id"] == id_ and call["index"] == index), None)
+    begins_anew = not id_ and call["id"] is None and _is_whole(call["function"]["arguments"])
+    return None if begins_anew else call
+
+
+def _is_whole(arguments: str) -> bool:
+    return bool(arguments.strip()) and _input(arguments) is not BROKEN_OFF
 
 
 def _merge_detail(details: list[dict[str, Any]], part: dict[str, Any]) -> None:

@@ -44,9 +44,13 @@ class Report:
             print(line + (f" ({group.note})" if group.note else ""))
             for name, reason in group.skips:
                 print(f"    skipped {name}: {reason}")
+        # What several groups say alike is said once.
+        groups: dict[tuple[str, str], list[str]] = {}
         for group in self._groups:
-            for name, problem in group.failures:
-                print(f"\nFAILED {group.name}: {name}\n" + "\n".join("    " + line for line in problem.splitlines()))
+            for failure in group.failures:
+                groups.setdefault(failure, []).append(group.name)
+        for (name, problem), names in groups.items():
+            print(f"\nFAILED {name} ({'; '.join(names)})\n" + "\n".join("    " + line for line in problem.splitlines()))
         passed, failed, skipped = (
             sum(count(group) for group in self._groups)
             for count in (lambda g: g.passed, lambda g: len(g.failures), lambda g: len(g.skips))
