@@ -20,6 +20,8 @@ from harness import Gateway  # noqa: E402
 # As the golden runner has them.
 UPSTREAM_MODEL = "upstream/model"
 SIGNATURE_KEY = "golden"
+# Counters that are 0 unless the gateway is wrong.
+BUGS = {"gateway_streams_out_of_order_total"}
 
 
 class Gateways:
@@ -58,6 +60,15 @@ class Gateways:
 
     def of(self, case: Case) -> Gateway:
         return self._running[_settings(case)]
+
+    def complaints(self) -> str | None:
+        """What gateways say of themselves that is a bug: panics, and counters of what must never happen."""
+        found = []
+        for gateway in self._running.values():
+            found += [line for line in gateway.log.read_text(errors="replace").splitlines() if "panicked" in line]
+            broken = {name: value for name, value in gateway.metrics().items() if name in BUGS and value}
+            found += [f"{name} is {value:.0f}" for name, value in broken.items()]
+        return "\n".join(found) or None
 
 
 def _settings(case: Case) -> tuple[Any, ...]:

@@ -94,7 +94,11 @@ def completion(stream: bytes) -> dict[str, Any]:
             done = done or data.strip() == "[DONE]"
             if not done:
                 raise NoCompletion("a chunk is no JSON") from None
-            continue  # Some say their usage after the end, and others say anything.
+            continue
+        # After the end, some say their usage, and others anything.
+        if done:
+            whole |= {key: chunk[key] for key in ("usage",) if isinstance(chunk, dict) and chunk.get(key)}
+            continue
         if not isinstance(chunk, dict) or chunk.get("error") or chunk.get("object") == "error":
             raise NoCompletion("the provider fails in the middle")
         whole |= {key: value for key, value in chunk.items() if key not in ("choices", "object") and value is not None}

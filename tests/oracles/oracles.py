@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -22,7 +24,7 @@ import anthropic
 import messages
 from cases import FOLDERS, Case, find
 from gateways import UPSTREAM_MODEL, Gateways
-from harness import fetch
+from harness import end_with_parent, fetch
 from messages import BROKEN_OFF, NoCompletion
 from packages import PACKAGES, Answers, Requests, misspelt
 from provider import Provider
@@ -49,16 +51,23 @@ def main() -> int:
     found.note = ", ".join(f"{len(cases[folder])} {folder}" for folder in FOLDERS)
     every = [case for folder in FOLDERS for case in cases[folder]]
 
-    with (
-        tempfile.TemporaryDirectory(prefix="gatewayz-oracles-") as scratch,
-        Provider(every) as provider,
-        Gateways(binary, Path(scratch), provider.url, every) as gateways,
-    ):
-        run = Run(report, provider, gateways, node, cases)
-        run.streams()
-        run.responses()
-        run.requests()
-        run.types()
+    whole = report.group("run")
+    # So that what was started is ended and what was written is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="gatewayz-oracles-") as scratch,
+            Provider(every) as provider,
+            Gateways(binary, Path(scratch), provider.url, every) as gateways,
+        ):
+            run = Run(report, provider, gateways, node, cases)
+            run.streams()
+            run.responses()
+            run.requests()
+            run.types()
+            whole.case("gateways", gateways.complaints())
+    except Exception:
+        whole.case("all that was to be run", traceback.format_exc())
     return 0 if report.show() else 1
 
 
@@ -87,10 +96,29 @@ class Run:
             for case in cases:
                 group.case(case.name, expected(case, told[case.id]))
             streamed = streamed or told
+        self._altered(cases, streamed)
         group = self.report.group("streams, event for event as the golden case")
         for case, problem in at_once(cases, self._as_golden):
             group.case(case.name, problem)
         self._without_stream(cases, streamed)
+
+    def _altered(self, cases: list[Case], streamed: dict[str, Any]) -> None:
+        """That the comparison above sees anything: each message with one thing changed."""
+        group = self.report.group("streams: an altered message is noticed")
+        for case in cases:
+            told = streamed[case.id].get("message")
+            if not told or expected(case, streamed[case.id]):
+                continue
+            content, usage = told["content"], told["usage"]
+            changes = {
+                "stop_reason": {"stop_reason": "pause_turn"},
+                "usage": {"usage": usage | {"output_tokens": usage["output_tokens"] + 1}},
+                "block": {"content": content[:-1] if content else [{"type": "text", "text": "More."}]},
+                "order": {"content": content[1:] + content[:1]} if len(content) > 1 else {"id": "msg_1"},
+            }
+            for what, change in changes.items():
+                noticed = expected(case, {"message": told | change})
+                group.case(f"{case.name}, {what}", None if noticed else "taken though altered")
 
     def _version(self, name: str) -> str:
         if name.startswith("Python"):
@@ -100,9 +128,7 @@ class Run:
 
     def _client(self, case: Case) -> anthropic.Anthropic:
         gateway = self.gateways.of(case)
-        return anthropic.Anthropic(
-            base_url=gateway.url, api_key=gateway.key, max_retries=0, timeout=REQUEST_SECONDS
-        )
+        return anthropic.Anthropic(base_url=gateway.url, api_key=gateway.key, max_retries=0, timeout=REQUEST_SECONDS)
 
     def _python(self, cases: list[Case], beta: bool) -> dict[str, Any]:
         def told(case: Case) -> dict[str, Any]:
@@ -124,12 +150,11 @@ class Run:
             capture_output=True,
             text=True,
             timeout=NODE_SECONDS,
+            preexec_fn=end_with_parent,
         )
         missing = {"crash": f"node wrote nothing of this case and ended with {process.returncode}: {process.stderr}"}
         told = {line["name"]: line for line in map(json.loads, process.stdout.splitlines())}
-        return {
-            beta: {case.id: told.get(f"{case.id} {beta}", missing) for case in cases} for beta in (False, True)
-        }
+        return {beta: {case.id: told.get(f"{case.id} {beta}", missing) for case in cases} for beta in (False, True)}
 
     def _as_golden(self, case: Case) -> str | None:
         """The raw events of a live stream, ids and the estimate of the input aside."""
@@ -280,11 +305,17 @@ class Run:
 
     def types(self) -> None:
         answers = self.answers
-        bodies = [
-            (case, case.json("anthropic.json"))
-            for case in self.cases["response"]
-            if case.has("anthropic.json")
-        ]
+        group = self.report.group("types, models and counts of tokens")
+        for case in self.cases["stream"][:1]:
+            for path, check in {
+                "/v1/models": answers.models,
+                "/v1/models?limit=2": answers.models,
+                f"/v1/models/{case.id}": answers.model,
+            }.items():
+                group.case(path, self._answered(case, path, None, check))
+            asked = {key: value for key, value in asking(case).items() if key != "max_tokens"}
+            group.case("count_tokens", self._answered(case, "/v1/messages/count_tokens", asked, answers.count))
+        bodies = [(case, case.json("anthropic.json")) for case in self.cases["response"] if case.has("anthropic.json")]
         group = self.report.group(f"types, messages by anthropic {version('anthropic')}")
         for case, body in bodies:
             group.case(case.name, refusal(lambda body=body: answers.message(body)))
@@ -298,7 +329,8 @@ class Run:
                 every += events
                 refused = (refusal(lambda event=event: answers.event(event)) for event in events)
                 group.case(case.name, "\n".join(filter(None, refused)) or None)
-        one_of_each = {(e["type"], e.get("delta", {}).get("type"), e.get("content_block", {}).get("type")): e for e in every}
+        kinds = [(e["type"], *(e.get(key, {}).get("type") for key in ("delta", "content_block"))) for e in every]
+        one_of_each = dict(zip(kinds, every))
         self._bites("types, events: a misspelt field is refused", answers.event, list(one_of_each.values()))
 
         group = self.report.group("types, errors")
@@ -307,11 +339,21 @@ class Run:
                 if case.has("error.json"):
                     told = case.json("error.json")
                     error = {key: told[key] for key in ("type", "message", "details") if told.get(key) is not None}
-                    self.errors.append((f"{folder}/{case.name}", {"type": "error", "error": error, "request_id": "req_1"}))
+                    answer = {"type": "error", "error": error, "request_id": "req_1"}
+                    self.errors.append((f"{folder}/{case.name}", answer))
         for name, error in self.errors:
             group.case(name, refusal(lambda error=error: answers.error(error)))
-        samples = [error for _, error in self.errors[:20]] or [{"type": "error", "error": {"type": "api_error", "message": ""}}]
+        samples = [error for _, error in self.errors[:20]]
         self._bites("types, errors: a misspelt field is refused", answers.error, samples)
+
+    def _answered(self, case: Case, path: str, body: Any, check: Callable[[Any], None]) -> str | None:
+        gateway = self.gateways.of(case)
+        headers = {"x-api-key": gateway.key, "content-type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        status, _, answer = fetch(gateway.url + path, headers, data, timeout=REQUEST_SECONDS)
+        if status != 200:
+            return f"expected status 200, seen {status}: {answer[:500]!r}"
+        return refusal(lambda: check(json.loads(answer)))
 
     def _bites(self, name: str, check: Callable[[Any], None], values: Iterable[Any]) -> None:
         """That an oracle refuses anything: each key of each value misspelt, one at a time."""
@@ -441,11 +483,10 @@ def comparable(message: dict[str, Any]) -> dict[str, Any]:
         return [bare(item) for item in value] if isinstance(value, list) else value
 
     kept = {key: message.get(key) for key in ("stop_reason", "stop_sequence", "stop_details", "usage")}
-    # The input of a tool is the model's own: a null in it stays.
-    content = [
-        bare({key: item for key, item in block.items() if key != "input"}) | {k: block[k] for k in ("input",) if k in block}
-        for block in message["content"]
-    ]
+    content = bare(message["content"])
+    for bared, block in zip(content, message["content"]):
+        if "input" in block:
+            bared["input"] = block["input"]  # The model's own: a null in it stays.
     return bare(kept) | {"content": content}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anthropic.types import Message, MessageTokensCount, RawMessageStreamEvent
+from anthropic.types import Message, MessageTokensCount, ModelInfo, RawMessageStreamEvent
 from anthropic.types.shared import ErrorResponse
 from anthropic.types.shared.error_details import ErrorDetails
 from openai.types.chat.completion_create_params import (
@@ -79,12 +79,26 @@ class Answers:
         self._error = Strict(ErrorResponse)
         self._details = Strict(ErrorDetails)
         self._count = Strict(MessageTokensCount)
+        self._model = Strict(ModelInfo)
 
     def message(self, value: Any) -> None:
         self._message.check(value)
 
     def count(self, value: Any) -> None:
         self._count.check(value)
+
+    def model(self, value: Any) -> None:
+        self._model.check(value)
+
+    def models(self, value: Any) -> None:
+        """A page: the SDKs have no type of it but its items and where they begin and end."""
+        if set(value) != {"data", "first_id", "last_id", "has_more"} or not isinstance(value["has_more"], bool):
+            raise Refused(f"has the keys {', '.join(value)}, and has_more is {value.get('has_more')}")
+        for model in value["data"]:
+            self.model(model)
+        ends = [value["data"][place]["id"] if value["data"] else None for place in (0, -1)]
+        if ends != [value["first_id"], value["last_id"]]:
+            raise Refused(f"first_id and last_id are {value['first_id']} and {value['last_id']}")
 
     def event(self, value: Any) -> None:
         kind = value.get("type")

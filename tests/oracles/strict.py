@@ -44,7 +44,8 @@ class Strict:
         self._validator = SchemaValidator(self._rewritten(schema))
         unknown = set(self._extensions) - self._used
         if unknown:
-            raise LookupError(f"{type_} has no class {', '.join(sorted(unknown))}: the table of extensions is out of date")
+            missing = ", ".join(sorted(unknown))
+            raise LookupError(f"{type_} has no class {missing}: the table of extensions is out of date")
 
     def check(self, value: Any) -> None:
         """Raises `Refused` unless the value, as JSON, is one of the type."""
