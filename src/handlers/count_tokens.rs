@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::dispatch::unknown_model;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::observation::Rejection;
-use crate::tokens::exact;
+use crate::tokens;
 use crate::translate::invalid::Invalid;
 use crate::translate::{parse, validate};
 
@@ -46,7 +46,7 @@ fn count_body(body: &[u8], catalog: &Catalog) -> Result<u64, (Rejection, Gateway
         return Err((Rejection::UnknownModel, unknown_model(&parsed.model)));
     }
     validate::count_tokens(&parsed).map_err(invalid)?;
-    Ok(exact::count_request(&parsed))
+    Ok(tokens::count_request(&parsed))
 }
 
 fn overloaded() -> GatewayError {

@@ -1,29 +1,17 @@
 //! Everything in a request that is counted, whatever measures it.
 
+use super::media;
 use crate::wire::anthropic::request::{Block, Content, MessagesRequest, Source, SourceObject};
 
-/// Tokens that surround every message and every tool.
-const PER_MESSAGE: u64 = 4;
-/// Tokens of a PDF's page, text and picture together: the middle of Anthropic's figures.
-const PER_PDF_PAGE: u64 = 2000;
-/// A page of a PDF whose pages cannot be counted, in bytes of base64.
-const PDF_PAGE_SIZE: usize = 64 * 1024;
+/// Tokens that surround every message, and every tool.
+pub(super) const PER_MESSAGE: u64 = 4;
 
-/// A way to measure.
+/// A way to measure what is not the same for all.
 pub(super) trait Measure {
     /// Tokens of a text.
     fn text(&self, text: &str) -> u64;
-    /// Tokens of an image.
-    fn image(&self, source: &SourceObject<'_>) -> u64;
-    /// Pages of a PDF in base64.
-    fn pdf_pages(&self, base64: &str) -> u64 {
-        pages_by_size(base64)
-    }
-}
-
-/// Pages of a PDF that is not looked into.
-pub(super) fn pages_by_size(base64: &str) -> u64 {
-    base64.len().div_ceil(PDF_PAGE_SIZE) as u64
+    /// Tokens of a PDF in base64.
+    fn pdf(&self, base64: &str) -> u64;
 }
 
 /// Input tokens of a whole request: system, tools and every block.
@@ -57,7 +45,7 @@ impl<M: Measure> Walk<'_, M> {
 
     fn block(&self, block: &Block<'_>) -> u64 {
         let source = match (&block.source, block.kind.as_str()) {
-            (Some(Source::Object(source)), "image") => self.measure.image(source),
+            (Some(Source::Object(source)), "image") => media::image(source.data.as_deref()),
             (Some(Source::Object(source)), _) => self.document(source),
             (Some(Source::Name(name)), _) => self.measure.text(name),
             (None, _) => 0,
@@ -71,8 +59,8 @@ impl<M: Measure> Walk<'_, M> {
 
     fn document(&self, source: &SourceObject<'_>) -> u64 {
         match source.kind.as_str() {
-            "base64" => source.data.as_deref().map_or(0, |data| self.measure.pdf_pages(data) * PER_PDF_PAGE),
-            "url" => PER_PDF_PAGE,
+            "base64" => source.data.as_deref().map_or(0, |data| self.measure.pdf(data)),
+            "url" => media::UNKNOWN_PDF,
             _ => self.text(source.data.as_deref()) + source.content.as_ref().map_or(0, |content| self.content(content)),
         }
     }
