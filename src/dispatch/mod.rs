@@ -93,7 +93,11 @@ async fn run(dispatcher: &Dispatcher, inbound: &Inbound, outbox: &Outbox) -> Res
     let request =
         parse::request(&inbound.body).map_err(|invalid| turned_away(Rejection::Validation, invalid.into()))?;
     let resolved = dispatcher.catalog.resolve(&request.model);
-    let resolved = resolved.ok_or_else(|| turned_away(Rejection::UnknownModel, unknown_model(&request.model)))?;
+    // Under no model's name: a wrong request is told what is wrong with it, as Anthropic's API does.
+    let resolved = resolved.ok_or_else(|| match validate::messages(&request) {
+        Err(invalid) => turned_away(Rejection::Validation, invalid.into()),
+        Ok(()) => turned_away(Rejection::UnknownModel, unknown_model(&request.model)),
+    })?;
     let mut scope = Scope::begin(dispatcher, &resolved, inbound, request.stream);
     if let Err(invalid) = validate::messages(&request) {
         reject(Rejection::Validation);

@@ -42,10 +42,10 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App) -> Resu
 fn count_body(body: &[u8], catalog: &Catalog) -> Result<u64, (Rejection, GatewayError)> {
     let invalid = |invalid: Invalid| (Rejection::Validation, invalid.into());
     let parsed = parse::request(body).map_err(invalid)?;
+    validate::count_tokens(&parsed).map_err(invalid)?;
     if !catalog.has(&parsed.model) {
         return Err((Rejection::UnknownModel, unknown_model(&parsed.model)));
     }
-    validate::count_tokens(&parsed).map_err(invalid)?;
     Ok(tokens::count_request(&parsed))
 }
 

@@ -50,7 +50,7 @@ fn exercise(address: std::net::SocketAddr, first: &Provider, second: &Provider) 
     assert_eq!(events.rest().events.last().unwrap().name, "error");
     note(&head);
 
-    note(&send(&json!({"model": PROMPT, "messages": []})).reply().head);
+    note(&send(&with(self::asking(PROMPT), "model", json!(PROMPT))).reply().head);
     note(&send(&with(self::asking(PROMPT), "messages", json!([{"role": PROMPT, "content": SYSTEM}]))).reply().head);
     note(&send(&with(self::asking(PROMPT), "temperature", json!(9))).reply().head);
     let wrong = crate::harness::http::Request::new(address, "POST", "/v1/messages").header("x-api-key", WRONG_KEY);

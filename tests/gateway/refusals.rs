@@ -171,7 +171,7 @@ fn unknown_paths_are_not_found() {
 fn unknown_models_are_not_found() {
     let gateway = Gateway::before("http://127.0.0.1:9/v1");
     let long = "x".repeat(10_000);
-    for model in ["no-such-model", "", "claude-tes", "claude-test ", "Claude-Test", "\u{1f600}\n\"quoted\"", &long] {
+    for model in ["no-such-model", "claude-tes", "claude-test ", "Claude-Test", "\u{1f600}\n\"quoted\"", &long] {
         for path in ["/v1/messages", "/v1/messages/count_tokens"] {
             let body = with(asking("Hi"), "model", json!(model));
             let message = gateway.request("POST", path).json(&body).ask().assert_error(404, "not_found_error", false);
@@ -180,9 +180,27 @@ fn unknown_models_are_not_found() {
         }
     }
     let metrics = gateway.metrics();
-    assert_eq!(metrics.value("gateway_rejected_requests_total{reason=\"unknown_model\"}"), 14.0);
+    assert_eq!(metrics.value("gateway_rejected_requests_total{reason=\"unknown_model\"}"), 12.0);
     assert_eq!(metrics.sum("model_requests_total"), 0.0);
     assert_eq!(metrics.label_values("model"), [MODEL]);
+}
+
+#[test]
+fn a_wrong_request_is_told_so_before_its_model_is_looked_for() {
+    let gateway = Gateway::before("http://127.0.0.1:9/v1");
+    let no_name = with(asking("Hi"), "model", json!(""));
+    let no_turns = with(with(asking("Hi"), "model", json!("no-such-model")), "messages", json!([]));
+    for path in ["/v1/messages", "/v1/messages/count_tokens"] {
+        for (body, said) in [(&no_name, "model: "), (&no_turns, "messages: ")] {
+            let message =
+                gateway.request("POST", path).json(body).ask().assert_error(400, "invalid_request_error", false);
+            assert!(message.starts_with(said), "{message}");
+        }
+    }
+    let metrics = gateway.metrics();
+    assert_eq!(metrics.value("gateway_rejected_requests_total{reason=\"validation\"}"), 4.0);
+    assert_eq!(metrics.value("gateway_rejected_requests_total{reason=\"unknown_model\"}"), 0.0);
+    assert_eq!(metrics.sum("model_requests_total"), 0.0);
 }
 
 #[test]
