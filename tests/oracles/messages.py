@@ -110,8 +110,7 @@ def completion(stream: bytes) -> dict[str, Any]:
         raise NoCompletion("no chunk says why the answer ends")
     if calls:
         told["tool_calls"] = calls
-        broken_off = any(_input(call["function"]["arguments"]) is BROKEN_OFF for call in calls)
-        if choice["finish_reason"] == "length" and broken_off:
+        if any(_input(call["function"]["arguments"]) is BROKEN_OFF for call in calls):
             raise NoCompletion("cut off inside a tool call, which an answer without a stream leaves out")
     return whole | {"choices": [choice | {"message": told}]}
 

@@ -75,9 +75,15 @@ def _differences(expected: Any, seen: Any, path: str):
                 yield f"{at}: not expected, seen {_brief(seen[key])}"
             else:
                 yield from _differences(expected[key], seen[key], at)
-    elif isinstance(expected, list) and isinstance(seen, list) and len(expected) == len(seen):
+    elif isinstance(expected, list) and isinstance(seen, list):
+        if len(expected) != len(seen):
+            yield f"{path or 'value'}: expected {len(expected)} items, seen {len(seen)}"
         for place, (one, other) in enumerate(zip(expected, seen)):
             yield from _differences(one, other, f"{path}[{place}]")
+        for place in range(len(seen), len(expected)):
+            yield f"{path}[{place}]: expected {_brief(expected[place])}, and it is missing"
+        for place in range(len(expected), len(seen)):
+            yield f"{path}[{place}]: not expected, seen {_brief(seen[place])}"
     elif type(expected) is not type(seen) or expected != seen:
         if isinstance(expected, int | float) and isinstance(seen, int | float) and expected == seen:
             if not isinstance(expected, bool) and not isinstance(seen, bool):
