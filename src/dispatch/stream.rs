@@ -8,14 +8,13 @@ use super::relay::Outbox;
 use super::scope::Scope;
 use super::session::Session;
 use super::whole::served;
-use super::{Asked, Dispatcher, failure, next_route, prepare};
+use super::{Asked, Dispatcher, StreamRules, failure, next_route, prepare};
 use crate::catalog::Route;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::observation::CallOutcome;
 use crate::providers::protocol::Answer;
-use crate::translate::response::response;
-use crate::translate::stream::{End, StreamTranslator, sink};
-use crate::wire::sse::Decoder;
+use crate::translate::stream::reader::Reader;
+use crate::translate::stream::{End, sink};
 
 /// How long after `[DONE]` a missing usage is waited for.
 const USAGE_GRACE: Duration = Duration::from_millis(500);
@@ -87,10 +86,11 @@ async fn attempt(
         let failure = session.wait(scope, None, failure(answer)).await;
         return Err(failure.unwrap_or_else(unreachable_wait).into());
     }
-    let mut translator = StreamTranslator::new(asked.context, dispatcher.stream.bounds, session.is_committed());
+    let StreamRules { bounds, max_line, .. } = dispatcher.stream;
+    let mut reader = Reader::new(asked.context, bounds, max_line, session.is_committed());
     let relayed = match answer.is_event_stream {
-        true => relay(dispatcher, &mut answer, &mut translator, scope, session).await,
-        false => convert(asked, &mut answer, &mut translator, scope, session).await,
+        true => relay(&mut answer, &mut reader, scope, session).await,
+        false => convert(&mut answer, &mut reader, scope, session).await,
     };
     match relayed {
         Ok(last) => {
@@ -100,7 +100,7 @@ async fn attempt(
         }
         Err(error) => {
             answer.body.settle(CallOutcome::of(error.cause));
-            Err(Failed { error, after_content: translator.has_content() })
+            Err(Failed { error, after_content: reader.translator.has_content() })
         }
     }
 }
@@ -111,89 +111,53 @@ fn unreachable_wait() -> GatewayError {
 }
 
 async fn relay(
-    dispatcher: &Dispatcher,
     answer: &mut Answer,
-    translator: &mut StreamTranslator<'_>,
+    reader: &mut Reader<'_>,
     scope: &mut Scope<'_>,
     session: &mut Session<'_>,
 ) -> Result<BytesMut, GatewayError> {
-    let mut decoder = Decoder::new(dispatcher.stream.max_line);
     loop {
-        let limit = translator.is_only_waiting_for_usage().then_some(USAGE_GRACE);
+        let limit = reader.translator.is_only_waiting_for_usage().then_some(USAGE_GRACE);
         let next = session.wait(scope, limit, answer.body.next()).await;
-        let mut out = BytesMut::new();
         // The session may have sent `message_start` while we waited.
         if session.is_committed() {
-            translator.mark_started();
+            reader.translator.mark_started();
         }
-        let mut failed = None;
-        let mut feed = |data: &[u8]| {
-            if failed.is_none() {
-                failed = translator.on_data(data, &mut out).err();
-            }
-        };
+        let mut out = BytesMut::new();
         let read = match next {
-            Some(Ok(Some(bytes))) => decoder.feed(&bytes, &mut feed).map(|()| None).map_err(|_| line_too_long()),
-            Some(Ok(None)) => decoder.finish(&mut feed).map(|()| Some(End::Eof)).map_err(|_| line_too_long()),
+            Some(Ok(Some(bytes))) => reader.bytes(&bytes, &mut out),
+            Some(Ok(None)) => reader.end(End::Eof, &mut out),
             Some(Err(error)) => Err(error),
-            None => Ok(Some(End::AfterDone)),
+            None => reader.end(End::AfterDone, &mut out),
         };
-        let failed = match (failed, read) {
-            // What the end of the bytes leaves over is half a chunk.
-            (Some(error), Ok(Some(End::Eof))) if error.cause == Cause::InvalidResponse => Some(broke_off()),
-            (Some(error), _) | (None, Err(error)) => Some(error),
-            (None, Ok(end)) => end.and_then(|end| translator.on_end(end, &mut out).err()),
-        };
-        scope.tally(translator.tally());
-        if !out.is_empty() && translator.has_content() {
+        scope.tally(reader.translator.tally());
+        if !out.is_empty() && reader.translator.has_content() {
             scope.content();
         }
-        if let Some(error) = failed {
-            // What came before the failure in the same bytes is the client's.
-            if !out.is_empty() {
-                session.send(out).await;
-            }
-            return Err(error);
-        }
-        if translator.is_done() {
+        if read.is_ok() && reader.translator.is_done() {
             return Ok(out);
         }
+        // What came before a failure in the same bytes is the client's.
         if !out.is_empty() {
             session.send(out).await;
         }
+        read?;
     }
 }
 
-fn broke_off() -> GatewayError {
-    GatewayError::new(Cause::Interrupted, "The provider broke off in the middle of its answer")
-}
-
-fn line_too_long() -> GatewayError {
-    GatewayError::new(
-        Cause::InvalidResponse,
-        "The provider sent a line that is longer than the gateway's bound (stream.max_line)",
-    )
-}
-
-/// A provider that answers JSON to a streaming request (T5): an error is an error, a completion becomes events.
 async fn convert(
-    asked: &Asked<'_>,
     answer: &mut Answer,
-    translator: &mut StreamTranslator<'_>,
+    reader: &mut Reader<'_>,
     scope: &mut Scope<'_>,
     session: &mut Session<'_>,
 ) -> Result<BytesMut, GatewayError> {
     let body = session.wait(scope, None, answer.body.read_all()).await.unwrap_or_else(|| Err(unreachable_wait()))?;
     if session.is_committed() {
-        translator.mark_started();
+        reader.translator.mark_started();
     }
-    // What would be no answer to a request without a stream is none here: a chunk may lack more than a completion.
-    response(&body, &asked.context)?;
     let mut out = BytesMut::new();
-    translator.on_data(&body, &mut out)?;
-    // A whole completion has no other end than its own.
-    translator.on_end(End::AfterDone, &mut out)?;
-    scope.tally(translator.tally());
+    reader.json(&body, &mut out)?;
+    scope.tally(reader.translator.tally());
     scope.content();
     Ok(out)
 }

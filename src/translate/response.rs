@@ -175,7 +175,9 @@ pub(super) fn tool_input(text: &str) -> Result<Box<RawValue>, GatewayError> {
         text => text,
     };
     let object = text.starts_with('{').then(|| RawValue::from_string(text.to_owned()).ok()).flatten();
-    object.ok_or_else(|| {
-        GatewayError::new(Cause::InvalidResponse, "The model called a tool with arguments that are not a JSON object")
-    })
+    object.ok_or_else(not_an_object)
+}
+
+pub(super) fn not_an_object() -> GatewayError {
+    GatewayError::new(Cause::InvalidResponse, "The model called a tool with arguments that are not a JSON object")
 }

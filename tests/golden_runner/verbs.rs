@@ -1,16 +1,16 @@
 //! The four verbs, each over one case.
 
 use bytes::BytesMut;
-use gatewayz::error::{Cause, GatewayError};
+use gatewayz::error::GatewayError;
 use gatewayz::translate::reasoning::Signer;
 use gatewayz::translate::request::Target;
 use gatewayz::translate::response::Context;
-use gatewayz::translate::stream::{Bounds, End, StreamTranslator, sink};
+use gatewayz::translate::stream::reader::Reader;
+use gatewayz::translate::stream::{Bounds, End, sink};
 use gatewayz::translate::tools::ToolNames;
 use gatewayz::translate::usage::Tally;
 use gatewayz::translate::{self, parse, validate};
 use gatewayz::wire::anthropic::request::{MessagesRequest, Tool};
-use gatewayz::wire::sse::Decoder;
 use libtest_mimic::Failed;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -155,40 +155,28 @@ struct Relayed {
 
 impl Relayed {
     fn of(pieces: &mut dyn Iterator<Item = &[u8]>, context: Context<'_>, options: &Options) -> Relayed {
-        let bounds = Bounds { tool_buffer: options.tool_buffer };
-        let mut translator = StreamTranslator::new(context, bounds, false);
-        let mut decoder = Decoder::new(options.max_line);
-        let mut out = BytesMut::new();
-        let mut failed = None;
-        let mut feed = |data: &[u8], failed: &mut Option<GatewayError>| {
-            if failed.is_none() {
-                *failed = translator.on_data(data, &mut out).err();
+        Relayed::read(context, options, |reader, out| {
+            for piece in pieces {
+                reader.bytes(piece, out)?;
             }
-        };
-        let too_long = || GatewayError::new(Cause::InvalidResponse, "a line is too long");
-        for piece in pieces {
-            let fed = decoder.feed(piece, |data| feed(data, &mut failed));
-            failed = failed.or_else(|| fed.err().map(|_| too_long()));
-            if failed.is_some() {
-                break;
-            }
-        }
-        if failed.is_none() {
-            let fed = decoder.finish(|data| feed(data, &mut failed));
-            failed = failed.or_else(|| fed.err().map(|_| too_long()));
-        }
-        if failed.is_none() {
-            failed = translator.on_end(End::Eof, &mut out).err();
-        }
-        Relayed::ended(failed, out, translator.tally())
+            reader.end(End::Eof, out)
+        })
     }
 
     fn of_json(body: &[u8], context: Context<'_>, options: &Options) -> Relayed {
+        Relayed::read(context, options, |reader, out| reader.json(body, out))
+    }
+
+    fn read(
+        context: Context<'_>,
+        options: &Options,
+        read: impl FnOnce(&mut Reader<'_>, &mut BytesMut) -> Result<(), GatewayError>,
+    ) -> Relayed {
         let bounds = Bounds { tool_buffer: options.tool_buffer };
-        let mut translator = StreamTranslator::new(context, bounds, false);
+        let mut reader = Reader::new(context, bounds, options.max_line, false);
         let mut out = BytesMut::new();
-        let ended = translator.on_data(body, &mut out).and_then(|()| translator.on_end(End::AfterDone, &mut out));
-        Relayed::ended(ended.err(), out, translator.tally())
+        let read = read(&mut reader, &mut out);
+        Relayed::ended(read.err(), out, reader.translator.tally())
     }
 
     fn ended(failed: Option<GatewayError>, mut out: BytesMut, tally: Tally) -> Relayed {

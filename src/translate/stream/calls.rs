@@ -2,9 +2,9 @@
 //!
 //! Knows no events and no state of the stream. Calls stand in the order in which they first appeared.
 
-use super::arguments::ObjectEnd;
+use super::arguments::ObjectReader;
 use crate::error::{Cause, GatewayError};
-use crate::translate::response::tool_input;
+use crate::translate::response::{not_an_object, tool_input};
 use crate::translate::tools::{is_tool_id, own_tool_id};
 use crate::wire::openai::completion::{Arguments, ToolCallPart};
 use crate::wire::text::SurrogateJoiner;
@@ -25,7 +25,7 @@ struct Call {
     provider_id: Option<String>,
     name: String,
     arguments: String,
-    end: ObjectEnd,
+    end: ObjectReader,
     /// Bytes of `arguments` that the client has.
     sent: usize,
     joiner: SurrogateJoiner,
@@ -73,8 +73,15 @@ impl Calls {
                 }
             };
         }
+        let begun = call.is_object();
         call.arguments.push_str(&added);
-        call.end.push(&added);
+        // `null` is as good as nothing, so only what begins like an object is held to be one.
+        let read = match (begun, call.is_object()) {
+            (true, _) => call.end.push(&added),
+            (false, true) => call.end.push(&call.arguments),
+            (false, false) => Ok(()),
+        };
+        read.map_err(|_| not_an_object())?;
         self.size += added.len();
         Ok(added)
     }
@@ -115,7 +122,7 @@ impl Calls {
                 provider_id: None,
                 name: String::new(),
                 arguments: String::new(),
-                end: ObjectEnd::default(),
+                end: ObjectReader::default(),
                 sent: 0,
                 joiner: SurrogateJoiner::default(),
                 stage: Stage::Waiting,
@@ -177,7 +184,7 @@ impl Calls {
     /// `null` must become `{}`.
     pub(super) fn unsent(&self, place: usize) -> &str {
         let call = &self.calls[place];
-        match call.arguments.trim_start().starts_with('{') {
+        match call.is_object() {
             true => &call.arguments[call.sent..],
             false => "",
         }
@@ -208,6 +215,11 @@ impl Calls {
 }
 
 impl Call {
+    /// Whether the arguments begin like an object.
+    fn is_object(&self) -> bool {
+        self.arguments.trim_start().starts_with('{')
+    }
+
     /// Whether a fragment without an id begins another call: it has another name, or the same one and new
     /// arguments although these have ended.
     fn is_followed_by_another(&self, name: Option<&str>, arguments: Option<&Arguments<'_>>) -> bool {

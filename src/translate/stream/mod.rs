@@ -7,6 +7,7 @@
 mod arguments;
 mod blocks;
 mod calls;
+pub mod reader;
 pub mod sink;
 
 use bytes::BytesMut;
