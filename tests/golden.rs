@@ -9,6 +9,8 @@ mod case;
 mod pretty;
 #[path = "protocol/mod.rs"]
 mod protocol;
+#[path = "golden_runner/relay.rs"]
+mod relay;
 #[path = "golden_runner/verbs.rs"]
 mod verbs;
 

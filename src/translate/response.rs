@@ -54,7 +54,7 @@ pub fn response(body: &[u8], context: &Context<'_>) -> Result<Translated, Gatewa
     let (thinking, mut details) = reasoning(delta);
     let text = delta.content.as_ref().map(|words| decode_lossy(&words.0.0)).unwrap_or_default();
     let refusal = delta.refusal.as_ref().map(|words| decode_lossy(&words.0.0)).filter(|text| !text.is_empty());
-    let calls = tool_calls(&delta.tool_calls, finish.reason, context)?;
+    let calls = tool_calls(&delta.tool_calls, refusal.is_some() || finish.is_cut_off(), context)?;
     finish.settle(!calls.is_empty(), refusal.map(|text| text.into_owned()));
 
     let (shown, hidden) = if context.omit_thinking { ("", thinking.clone()) } else { (&thinking[..], String::new()) };
@@ -136,13 +136,8 @@ struct Call {
     input: Box<RawValue>,
 }
 
-fn tool_calls(
-    parts: &[ToolCallPart<'_>],
-    reason: StopReason,
-    context: &Context<'_>,
-) -> Result<Vec<Call>, GatewayError> {
+fn tool_calls(parts: &[ToolCallPart<'_>], cut_off: bool, context: &Context<'_>) -> Result<Vec<Call>, GatewayError> {
     let mut calls: Vec<Call> = Vec::with_capacity(parts.len());
-    let cut_off = reason == StopReason::MaxTokens;
     for (place, part) in parts.iter().enumerate() {
         let Some(function) = &part.function else { continue };
         let name = function.name.as_deref().filter(|name| !name.is_empty());

@@ -36,6 +36,11 @@ impl Finish {
         Finish { reason: StopReason::EndTurn, sequence: None, refusal: None }
     }
 
+    /// Whether the answer ended before the model had said all: what is unfinished then is no mistake.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self.reason, StopReason::MaxTokens | StopReason::Refusal | StopReason::ModelContextWindowExceeded)
+    }
+
     /// What the content tells against the provider's word: a call means `tool_use` (T29), a call without
     /// any tool block does not, and a refusal text is a refusal.
     pub fn settle(&mut self, any_tool: bool, refusal: Option<String>) {

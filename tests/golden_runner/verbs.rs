@@ -1,12 +1,8 @@
 //! The four verbs, each over one case.
 
-use bytes::BytesMut;
-use gatewayz::error::GatewayError;
 use gatewayz::translate::reasoning::Signer;
 use gatewayz::translate::request::Target;
 use gatewayz::translate::response::Context;
-use gatewayz::translate::stream::reader::Reader;
-use gatewayz::translate::stream::{Bounds, End, sink};
 use gatewayz::translate::tools::ToolNames;
 use gatewayz::translate::usage::Tally;
 use gatewayz::translate::{self, parse, validate};
@@ -18,11 +14,8 @@ use serde_json::{Value, json};
 use crate::case::{Case, Options, same, told};
 use crate::pretty::pretty;
 use crate::protocol::{self, Ended};
+use crate::relay::{INPUT_ESTIMATE, Limits, MESSAGE_ID, MODEL, Relayed};
 
-const MESSAGE_ID: &str = "msg_GoldenGoldenGoldenGolden";
-const REQUEST_ID: &str = "req_golden";
-const MODEL: &str = "claude-sonnet-4-5-20250929";
-const INPUT_ESTIMATE: u64 = 25;
 /// How often each stream is cut at random places.
 const CUTS: u64 = 50;
 
@@ -81,18 +74,18 @@ pub fn stream(case: &Case) -> Result<(), Failed> {
     let names = names(&options);
     let signer = signer();
     let context = context(&options, &names, &signer);
-    let relay = |pieces: &mut dyn Iterator<Item = &[u8]>| Relayed::of(pieces, context, &options);
+    let limits = Limits { max_line: options.max_line, tool_buffer: options.tool_buffer };
     if case.has("openai.json") {
-        let relayed = Relayed::of_json(&case.read("openai.json")?, context, &options);
-        return relayed.compare(case, &options);
+        return compare(Relayed::of_json(&case.read("openai.json")?, context, limits), case, &options);
     }
     let bytes = case.read("openai.sse")?;
-    let whole = relay(&mut std::iter::once(&bytes[..]));
-    same("one byte at a time", &whole.out, &relay(&mut bytes.chunks(1)).out)?;
+    let whole = Relayed::of(std::iter::once(&bytes[..]), context, limits);
+    same("one byte at a time", &whole.out, &Relayed::of(bytes.chunks(1), context, limits).out)?;
     for seed in 1..=CUTS {
-        same(&format!("cut with seed {seed}"), &whole.out, &relay(&mut Cuts::new(&bytes, seed)).out)?;
+        let cut = Relayed::of(Cuts::new(&bytes, seed), context, limits);
+        same(&format!("cut with seed {seed}"), &whole.out, &cut.out)?;
     }
-    whole.compare(case, &options)
+    compare(whole, case, &options)
 }
 
 /// `CASE.openai.json` (status, headers, body) → `CASE.error.json`.
@@ -145,63 +138,17 @@ fn check_tally(options: &Options, tally: &Tally) -> Result<(), Failed> {
     }
 }
 
-/// What a client got of one stream.
-struct Relayed {
-    out: BytesMut,
-    /// Before anything was sent: a status, not an event.
-    refused: Option<GatewayError>,
-    tally: Tally,
-}
-
-impl Relayed {
-    fn of(pieces: &mut dyn Iterator<Item = &[u8]>, context: Context<'_>, options: &Options) -> Relayed {
-        Relayed::read(context, options, |reader, out| {
-            for piece in pieces {
-                reader.bytes(piece, out)?;
+fn compare(relayed: Relayed, case: &Case, options: &Options) -> Result<(), Failed> {
+    let output = match relayed.refused {
+        Some(error) => ("error.json", told(&error)),
+        None => {
+            if let Ended::Stopped(_) = protocol::check(&relayed.out)? {
+                check_tally(options, &relayed.tally)?;
             }
-            reader.end(End::Eof, out)
-        })
-    }
-
-    fn of_json(body: &[u8], context: Context<'_>, options: &Options) -> Relayed {
-        Relayed::read(context, options, |reader, out| reader.json(body, out))
-    }
-
-    fn read(
-        context: Context<'_>,
-        options: &Options,
-        read: impl FnOnce(&mut Reader<'_>, &mut BytesMut) -> Result<(), GatewayError>,
-    ) -> Relayed {
-        let bounds = Bounds { tool_buffer: options.tool_buffer };
-        let mut reader = Reader::new(context, bounds, options.max_line, false);
-        let mut out = BytesMut::new();
-        let read = read(&mut reader, &mut out);
-        Relayed::ended(read.err(), out, reader.translator.tally())
-    }
-
-    fn ended(failed: Option<GatewayError>, mut out: BytesMut, tally: Tally) -> Relayed {
-        let refused = match failed {
-            Some(error) if !out.is_empty() => {
-                sink::error(&mut out, &error, REQUEST_ID);
-                None
-            }
-            failed => failed,
-        };
-        Relayed { out, refused, tally }
-    }
-
-    fn compare(self, case: &Case, options: &Options) -> Result<(), Failed> {
-        let output = match self.refused {
-            Some(error) => ("error.json", told(&error)),
-            None => {
-                if let Ended::Stopped(_) = protocol::check(&self.out)? {
-                    check_tally(options, &self.tally)?;
-                }
-                ("anthropic.sse", self.out.to_vec())
-            }
-        };
-        case.expect(&["anthropic.sse", "error.json"], &[output])
-    }
+            ("anthropic.sse", relayed.out.to_vec())
+        }
+    };
+    case.expect(&["anthropic.sse", "error.json"], &[output])
 }
 
 /// Pieces of pseudo-random length, the same for the same seed.

@@ -207,7 +207,8 @@ impl Checker {
         let reason = delta["stop_reason"].as_str().unwrap_or_default();
         require(known.contains(&reason), "a known stop reason")?;
         require((reason == "stop_sequence") == delta["stop_sequence"].is_string(), "the sequence that matched")?;
-        if reason != "max_tokens" && !self.broken_inputs.is_empty() {
+        let cut_off = ["max_tokens", "refusal", "model_context_window_exceeded"].contains(&reason);
+        if !cut_off && !self.broken_inputs.is_empty() {
             return fault(format!("tool inputs that are not objects: {:?}", self.broken_inputs));
         }
         if reason == "tool_use" {

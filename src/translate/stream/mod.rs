@@ -301,7 +301,7 @@ impl<'a> StreamTranslator<'a> {
 
     /// Ends every call, in order; then what had to wait for them.
     fn flush_calls(&mut self, out: &mut BytesMut) -> Result<(), GatewayError> {
-        let cut = self.finish.as_ref().is_some_and(|finish| finish.reason == StopReason::MaxTokens);
+        let cut = self.refusal.is_some() || self.finish.as_ref().is_some_and(Finish::is_cut_off);
         if let Some(place) = self.blocks.open_tool() {
             self.close_call(place, cut, out)?;
         }

@@ -101,3 +101,18 @@ fn filled(message: &InputMessage<'_>, index: usize, is_last: bool) -> Checked {
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_messages_than_anthropic_takes() {
+        let messages = |count: usize| {
+            let list = vec![r#"{"role":"user","content":"x"}"#; count].join(",");
+            conversation(&serde_json::from_str::<Vec<InputMessage<'_>>>(&format!("[{list}]")).unwrap())
+        };
+        assert!(messages(MAX_MESSAGES).is_ok());
+        assert_eq!(messages(MAX_MESSAGES + 1).unwrap_err().problem, "at most 100000 messages are allowed");
+    }
+}
