@@ -9,6 +9,8 @@ mod case;
 mod pretty;
 #[path = "protocol/mod.rs"]
 mod protocol;
+#[path = "golden_runner/readme.rs"]
+mod readme;
 #[path = "golden_runner/relay.rs"]
 mod relay;
 #[path = "golden_runner/verbs.rs"]
@@ -31,5 +33,6 @@ fn main() {
         let cases = Case::all(folder).into_iter();
         cases.map(move |case| Trial::test(format!("{folder}::{}", case.name), move || verb(&case)))
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    let list = Trial::test("every_trap_is_listed_with_its_cases", readme::check);
+    libtest_mimic::run(&Arguments::from_args(), trials.chain([list]).collect()).exit();
 }
