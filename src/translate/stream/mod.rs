@@ -152,7 +152,7 @@ impl<'a> StreamTranslator<'a> {
         }
         if data == DONE {
             self.done_seen = true;
-            return if self.reported.is_some() { self.complete(out) } else { Ok(()) };
+            return if self.any_choice && self.reported.is_some() { self.complete(out) } else { Ok(()) };
         }
         let chunk: Completion<'_> = match serde_json::from_slice(data) {
             Ok(chunk) => chunk,
@@ -178,7 +178,7 @@ impl<'a> StreamTranslator<'a> {
             self.cost = reported.cost.or(self.cost);
         }
         // Figures that came before the finish may be those of the first token only (T41).
-        match (self.finish.is_some() || self.done_seen) && self.counted_at_end {
+        match self.any_choice && self.counted_at_end {
             true => self.complete(out),
             false => Ok(()),
         }
