@@ -40,7 +40,10 @@ impl Relayed {
                 *failed = translator.on_data(data, &mut out).err();
             }
         };
-        let too_long = || GatewayError::new(Cause::InvalidResponse, "a line is too long");
+        let too_long = || {
+            let problem = "The provider sent a line that is longer than the gateway's bound (stream.max_line)";
+            GatewayError::new(Cause::InvalidResponse, problem)
+        };
         for piece in pieces {
             let fed = decoder.feed(piece, |data| feed(data, &mut failed));
             failed = failed.or_else(|| fed.err().map(|_| too_long()));
@@ -51,6 +54,11 @@ impl Relayed {
         if failed.is_none() {
             let fed = decoder.finish(|data| feed(data, &mut failed));
             failed = failed.or_else(|| fed.err().map(|_| too_long()));
+            // What the end of the bytes leaves over is half a chunk.
+            if failed.as_ref().is_some_and(|error| error.cause == Cause::InvalidResponse) {
+                let problem = "The provider broke off in the middle of its answer";
+                failed = Some(GatewayError::new(Cause::Interrupted, problem));
+            }
         }
         if failed.is_none() {
             failed = translator.on_end(End::Eof, &mut out).err();
