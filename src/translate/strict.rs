@@ -95,6 +95,20 @@ mod tests {
     }
 
     #[test]
+    fn objects_nested_too_deep_are_not_strict() {
+        let nested = |depth: usize| {
+            let end = r#"{"type":"object","properties":{},"required":[],"additionalProperties":false}"#.to_owned();
+            (1..depth).fold(end, |inner, _| {
+                format!(
+                    r#"{{"type":"object","properties":{{"a":{inner}}},"required":["a"],"additionalProperties":false}}"#
+                )
+            })
+        };
+        assert!(is_strict(&nested(MAX_DEPTH)));
+        assert!(!is_strict(&nested(MAX_DEPTH + 1)));
+    }
+
+    #[test]
     fn what_strict_mode_refuses_is_not_strict() {
         for schema in [
             r#"{"type":"object","properties":{"a":{}},"required":["a"]}"#,
