@@ -44,8 +44,10 @@ pub enum Cause {
     Unreachable,
     /// No provider of this model has a key.
     NoRoute,
-    /// The gateway is shutting down.
+    /// The gateway is shutting down and takes no new requests.
     Draining,
+    /// The gateway is shutting down and cannot wait for this request any longer.
+    Closing,
     /// Our own fault.
     Internal,
 }
@@ -67,7 +69,7 @@ impl Cause {
             Cause::ProviderAccount => (502, ApiError, false),
             Cause::ProviderFailed | Cause::InvalidResponse | Cause::Interrupted => (502, ApiError, true),
             Cause::Timeout => (504, TimeoutError, true),
-            Cause::Overloaded | Cause::Unreachable | Cause::Draining => (529, OverloadedError, true),
+            Cause::Overloaded | Cause::Unreachable | Cause::Draining | Cause::Closing => (529, OverloadedError, true),
             Cause::NoRoute => (529, OverloadedError, false),
             Cause::Internal => (500, ApiError, true),
         }
@@ -97,13 +99,14 @@ impl Cause {
             | Cause::Overloaded
             | Cause::Unreachable
             | Cause::NoRoute
+            | Cause::Closing
             | Cause::Internal => true,
         }
     }
 
     /// Whether another provider of the same model may do better.
     pub fn next_route_may_help(self) -> bool {
-        self.is_failure() && !matches!(self, Cause::NoRoute | Cause::Internal)
+        self.is_failure() && !matches!(self, Cause::NoRoute | Cause::Closing | Cause::Internal)
     }
 }
 

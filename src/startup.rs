@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
@@ -18,14 +18,16 @@ use actix_web_prom::{ActixMetricsConfiguration, PrometheusMetrics, PrometheusMet
 use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 use secrecy::ExposeSecret;
+use tokio::sync::watch;
 
 use crate::auth::{ClientKeys, MetricsToken};
 use crate::catalog::Catalog;
 use crate::config::load::Loaded;
 use crate::config::secrets::{Environment, Secrets};
 use crate::config::{Settings, Stream};
+use crate::dispatch::closing::Closing;
 use crate::dispatch::{Dispatcher, StreamRules, random_id};
-use crate::handlers::{App, request_id};
+use crate::handlers::{App, methods, request_id};
 use crate::metrics::actor::{Build, Metrics};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::families::latency_seconds;
@@ -34,8 +36,19 @@ use crate::routes;
 use crate::translate::reasoning::Signer;
 use crate::translate::stream::Bounds;
 
+/// After `server.drain`, open streams are told that they end, and given so long to tell their clients.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Clients that keep a connection idle are given longer than Railway's edge (60 s) gives them.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How the end goes.
+struct Drain {
+    /// The listener stays open so long.
+    notice: Duration,
+    /// Open requests go on so long.
+    open: Duration,
+    closing: watch::Sender<Option<Instant>>,
+}
 
 /// What the command line adds to the configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,7 +62,7 @@ pub struct Gateway {
     server: Server,
     address: SocketAddr,
     draining: Arc<AtomicBool>,
-    drain_notice: Duration,
+    drain: Drain,
     /// Keeps the metrics actor's thread.
     metrics_arbiter: Arbiter,
 }
@@ -87,7 +100,9 @@ impl Gateway {
         };
         let listener = listen(&settings)?;
         let address = listener.local_addr()?;
-        let (server, drain_notice) = (settings.server.clone(), settings.server.drain_notice);
+        let server = settings.server.clone();
+        let (closing_sender, closing) = Closing::new();
+        let drain = Drain { notice: server.drain_notice, open: server.drain, closing: closing_sender };
         let directory = providers::directory(&settings, &secrets, &catalog).map_err(io::Error::other)?;
         let flag = draining.clone();
         let factory = move || {
@@ -99,6 +114,7 @@ impl Gateway {
                 signer: signer.clone(),
                 unsupported: settings.translation.unsupported,
                 stream: stream_rules(&settings.stream),
+                closing: closing.clone(),
             });
             let app = App {
                 dispatcher,
@@ -110,8 +126,10 @@ impl Gateway {
             };
             WebApp::new()
                 .app_data(web::Data::new(app))
-                .wrap(from_fn(request_id::assign))
+                // The last one is the first that a request meets.
                 .wrap(http_metrics.clone())
+                .wrap(from_fn(methods::known))
+                .wrap(from_fn(request_id::assign))
                 .configure(routes::table)
         };
         let server = HttpServer::new(factory)
@@ -122,11 +140,11 @@ impl Gateway {
             .tcp_nodelay(true)
             // Otherwise a client that hangs up would not stop the call that the provider bills.
             .h1_allow_half_closed(false)
-            .shutdown_timeout(server.drain.as_secs())
+            .shutdown_timeout((server.drain + LAST_WORDS).as_secs_f64().ceil() as u64)
             .disable_signals()
             .listen(listener)?
             .run();
-        Ok(Gateway { server, address, draining, drain_notice, metrics_arbiter })
+        Ok(Gateway { server, address, draining, drain, metrics_arbiter })
     }
 
     /// The address that it listens on.
@@ -145,7 +163,7 @@ impl Gateway {
         let handle = self.server.handle();
         let result = tokio::select! {
             result = self.server => result,
-            () = stop_in_order(stop, handle, self.draining, self.drain_notice) => Ok(()),
+            () = stop_in_order(stop, handle, self.draining, self.drain) => Ok(()),
         };
         self.metrics_arbiter.stop();
         result
@@ -191,19 +209,20 @@ impl StopSignals for ProcessSignals {
 }
 
 /// Returns when the server has stopped, or shall be waited for no longer.
-async fn stop_in_order(mut stop: impl StopSignals, handle: ServerHandle, draining: Arc<AtomicBool>, notice: Duration) {
+async fn stop_in_order(mut stop: impl StopSignals, handle: ServerHandle, draining: Arc<AtomicBool>, drain: Drain) {
     let urgency = stop.next().await;
     draining.store(true, Ordering::Relaxed);
     log::info!("stopping: no new requests, open ones may end; a second signal ends them too");
     if urgency == Stop::WithNotice {
         tokio::select! {
-            () = tokio::time::sleep(notice) => {}
+            () = tokio::time::sleep(drain.notice) => {}
             _ = stop.next() => {
                 log::warn!("stopping at once");
                 return handle.stop(false).await;
             }
         }
     }
+    drain.closing.send_replace(Some(Instant::now() + drain.open));
     tokio::select! {
         () = handle.stop(true) => {}
         // A server that stops in order hears no other order: what is open ends with the process.

@@ -4,6 +4,7 @@
 //! with it the call to the provider. What it writes goes through a [`relay`]; when the status of a stream is
 //! settled, and what is said in silence, is the `session`'s business; what is counted, the `scope`'s.
 
+pub mod closing;
 pub mod relay;
 mod scope;
 mod session;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 
+use self::closing::Closing;
 use self::relay::{Head, Outbox, Relay};
 use self::scope::Scope;
 pub use self::scope::log_turned_away;
@@ -55,6 +57,7 @@ pub struct Dispatcher {
     pub signer: Arc<Signer>,
     pub unsupported: Unsupported,
     pub stream: StreamRules,
+    pub closing: Closing,
 }
 
 /// A request whose body has been read.

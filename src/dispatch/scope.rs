@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Dispatcher, Inbound};
 use crate::catalog::{Catalog, ModelLabel, ProviderId, Resolved};
 use crate::config::Price;
-use crate::error::GatewayError;
+use crate::error::{Cause, GatewayError};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::observation::{Bill, Observation, Outcome, RequestEnded};
 use crate::translate::usage::Tally;
@@ -16,6 +16,8 @@ pub(super) struct Scope<'a> {
     catalog: &'a Catalog,
     label: ModelLabel,
     price: Option<Price>,
+    /// The client named a model that only a wildcard takes.
+    is_guess: bool,
     request_id: &'a str,
     received: Instant,
     streamed: bool,
@@ -40,6 +42,7 @@ impl<'a> Scope<'a> {
             catalog: &dispatcher.catalog,
             label: resolved.label,
             price: resolved.price,
+            is_guess: resolved.is_guess,
             request_id: &inbound.request_id,
             received: inbound.received,
             streamed,
@@ -82,7 +85,10 @@ impl<'a> Scope<'a> {
 
     /// The request failed; gives the error back, for the client.
     pub(super) fn fail(&mut self, mut error: GatewayError) -> GatewayError {
-        self.end(Outcome::of(error.cause), error.cause.answer().0);
+        // A model that a client made up is no failure of anybody else.
+        let made_up = self.is_guess && error.cause == Cause::ProviderNotFound;
+        let outcome = if made_up { Outcome::Refused } else { Outcome::of(error.cause) };
+        self.end(outcome, error.cause.answer().0);
         error.provider = self.provider.map(|id| self.catalog.provider_name(id).to_owned());
         error
     }

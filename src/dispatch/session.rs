@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::time::sleep_until;
 
+use super::closing::Closing;
 use super::relay::{Head, Outbox, Served};
 use super::scope::Scope;
 use super::{Dispatcher, StreamRules};
+use crate::error::GatewayError;
 use crate::metrics::emitter::Emitter;
 use crate::metrics::observation::Observation;
 use crate::translate::response::Context;
@@ -24,6 +26,9 @@ pub(super) struct Session<'a> {
     rules: StreamRules,
     context: Context<'a>,
     order: Order,
+    closing: &'a Closing,
+    /// Time that the client took to take what was sent.
+    sending: Duration,
     /// Whether the head and `message_start` have been sent.
     committed: bool,
     /// Who is being asked.
@@ -41,6 +46,8 @@ impl<'a> Session<'a> {
             rules,
             context,
             order: Order::default(),
+            closing: &dispatcher.closing,
+            sending: Duration::ZERO,
             committed: false,
             served: Served::default(),
             commit_at: now + rules.commit_after,
@@ -54,31 +61,33 @@ impl<'a> Session<'a> {
     }
 
     /// Waits for the provider, at most for `limit`; the client hears pings meanwhile. `None` when the limit
-    /// passed first.
+    /// passed first. Fails when the gateway closes.
     pub(super) async fn wait<T>(
         &mut self,
         scope: &mut Scope<'_>,
         limit: Option<Duration>,
         work: impl Future<Output = T>,
-    ) -> Option<T> {
+    ) -> Result<Option<T>, GatewayError> {
         let begun = Instant::now();
         let give_up = limit.map(|limit| begun + limit);
-        tokio::pin!(work);
+        let closing = self.closing.reached();
+        tokio::pin!(work, closing);
         let result = loop {
             let speak_at = if self.committed { self.ping_at } else { self.commit_at };
             let wake_at = give_up.map_or(speak_at, |at| at.min(speak_at));
             tokio::select! {
                 biased;
-                result = &mut work => break Some(result),
+                error = &mut closing => break Err(error),
+                result = &mut work => break Ok(Some(result)),
                 () = sleep_until(wake_at.into()) => {
                     if give_up.is_some_and(|at| at <= Instant::now()) {
-                        break None;
+                        break Ok(None);
                     }
                     self.break_silence().await;
                 }
             }
         };
-        scope.waited(begun.elapsed());
+        scope.waited(begun.elapsed() + std::mem::take(&mut self.sending));
         result
     }
 
@@ -102,7 +111,9 @@ impl<'a> Session<'a> {
             log::error!("a stream has {} where it must not be; this is a bug of the gateway", violation.event);
             debug_assert!(false, "{} out of order", violation.event);
         }
+        let begun = Instant::now();
         self.outbox.send(out.freeze()).await;
+        self.sending += begun.elapsed();
         self.ping_at = Instant::now() + self.rules.ping_interval;
     }
 }

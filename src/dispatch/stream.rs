@@ -81,9 +81,9 @@ async fn attempt(
     scope.attempt(route.provider);
     session.served = served(dispatcher, route, &prepared.dropped);
     let call = dispatcher.providers.call(route.provider, prepared.call);
-    let mut answer = session.wait(scope, None, call).await.unwrap_or_else(|| Err(unreachable_wait()))?;
+    let mut answer = session.wait(scope, None, call).await?.unwrap_or_else(|| Err(unreachable_wait()))?;
     if answer.status != 200 {
-        let failure = session.wait(scope, None, failure(answer)).await;
+        let failure = session.wait(scope, None, failure(answer)).await?;
         return Err(failure.unwrap_or_else(unreachable_wait).into());
     }
     let StreamRules { bounds, max_line, .. } = dispatcher.stream;
@@ -118,7 +118,7 @@ async fn relay(
 ) -> Result<BytesMut, GatewayError> {
     loop {
         let limit = reader.translator.is_only_waiting_for_usage().then_some(USAGE_GRACE);
-        let next = session.wait(scope, limit, answer.body.next()).await;
+        let next = session.wait(scope, limit, answer.body.next()).await?;
         // The session may have sent `message_start` while we waited.
         if session.is_committed() {
             reader.translator.mark_started();
@@ -151,7 +151,7 @@ async fn convert(
     scope: &mut Scope<'_>,
     session: &mut Session<'_>,
 ) -> Result<BytesMut, GatewayError> {
-    let body = session.wait(scope, None, answer.body.read_all()).await.unwrap_or_else(|| Err(unreachable_wait()))?;
+    let body = session.wait(scope, None, answer.body.read_all()).await?.unwrap_or_else(|| Err(unreachable_wait()))?;
     if session.is_committed() {
         reader.translator.mark_started();
     }

@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::relay::{Head, Outbox, Served};
 use super::scope::Scope;
 use super::{Asked, Dispatcher, failure, next_route, prepare};
 use crate::catalog::Route;
 use crate::error::GatewayError;
 use crate::metrics::observation::CallOutcome;
+use crate::providers::protocol::{Answer, Call};
 use crate::translate::response::{Translated, response};
 
 pub(super) async fn answer(
@@ -42,12 +45,13 @@ async fn attempt(
     let prepared = prepare(dispatcher, asked, route)?;
     scope.attempt(route.provider);
     let asked_at = Instant::now();
-    let mut answer = dispatcher.providers.call(route.provider, prepared.call).await?;
-    if answer.status != 200 {
-        return Err(failure(answer).await);
-    }
-    let body = answer.body.read_all().await;
+    let exchanged = tokio::select! {
+        biased;
+        closing = dispatcher.closing.reached() => Err(closing),
+        exchanged = exchange(dispatcher, route, prepared.call) => exchanged,
+    };
     scope.waited(asked_at.elapsed());
+    let (mut answer, body) = exchanged?;
     let translated = body.and_then(|body| response(&body, &asked.context));
     match translated {
         Ok(translated) => {
@@ -59,6 +63,20 @@ async fn attempt(
             Err(error)
         }
     }
+}
+
+/// A success, and its body as far as it could be read.
+async fn exchange(
+    dispatcher: &Dispatcher,
+    route: &Route,
+    call: Call,
+) -> Result<(Answer, Result<Bytes, GatewayError>), GatewayError> {
+    let mut answer = dispatcher.providers.call(route.provider, call).await?;
+    if answer.status != 200 {
+        return Err(failure(answer).await);
+    }
+    let body = answer.body.read_all().await;
+    Ok((answer, body))
 }
 
 /// For the headers of the answer.

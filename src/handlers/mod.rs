@@ -5,6 +5,7 @@
 pub mod count_tokens;
 pub mod health;
 pub mod messages;
+pub mod methods;
 pub mod metrics;
 pub mod models;
 pub mod reply;
@@ -25,6 +26,9 @@ use crate::dispatch::Dispatcher;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::actor::Metrics;
 use crate::metrics::observation::{Observation, Rejection};
+
+/// What is set aside for a body before any of it has come, in bytes: an announcement costs nothing.
+const FIRST_BODY_BUFFER: usize = 64 * 1024;
 
 /// What the handlers of one worker share.
 pub struct App {
@@ -78,7 +82,7 @@ impl App {
         let announced =
             request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let too_large = announced.is_some_and(|length: usize| length > self.max_body);
-        let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(self.max_body));
+        let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(FIRST_BODY_BUFFER));
         let mut read = 0usize;
         while let Some(bytes) = payload.next().await {
             let bytes = bytes.map_err(|_| GatewayError::new(Cause::BodyIncomplete, "the request body broke off"))?;

@@ -113,7 +113,8 @@ fn what_failed_is_an_error_and_what_the_caller_did_wrong_is_none() {
         ("unauthorised", Some("api_error"), "client_error"),
         ("forbidden", Some("api_error"), "client_error"),
         ("no-credit", Some("api_error"), "client_error"),
-        ("not-found", Some("not_found_error"), "client_error"),
+        // Only a wildcard takes this id: the client may have made it up.
+        ("not-found", None, "client_error"),
         ("cold", Some("overloaded_error"), "server_error"),
         ("error-in-200", Some("overloaded_error"), "server_error"),
         ("invalid", None, "client_error"),
@@ -299,6 +300,27 @@ fn paths_that_do_not_exist_cannot_multiply_the_series() {
     assert_eq!(metrics.value(unmatched), 20.0);
     let series: Vec<_> = metrics.of("gateway_http_requests_total").collect();
     assert!(series.len() < 5, "{series:?}");
+}
+
+#[test]
+fn methods_that_do_not_exist_cannot_multiply_the_series() {
+    let gateway = Gateway::before("http://127.0.0.1:9/v1");
+    for number in 0..20 {
+        let reply = gateway.bare(&format!("XYZZY{number}"), "/").ask();
+        reply.assert_error(405, "invalid_request_error", false);
+    }
+    gateway.bare("GET", "/").ask();
+    assert_eq!(gateway.metrics().label_values("method"), ["GET"]);
+}
+
+#[test]
+fn an_invented_prefix_counts_for_no_model_of_the_catalog() {
+    let simulator = Simulator::start();
+    let gateway = simulator.setup().model(MODEL, &["simulator"], "*").start();
+    gateway.send(&with(asking("Hi"), "model", json!(format!("bogus/{MODEL}")))).reply();
+    let metrics = gateway.metrics();
+    assert_eq!(of_model(&metrics, "model_requests_total", MODEL), 0.0);
+    assert_eq!(of_model(&metrics, "model_requests_total", "other"), 1.0);
 }
 
 /// What never reached a model counts as rejected and nowhere else.

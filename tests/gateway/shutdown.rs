@@ -54,6 +54,26 @@ fn on_sigterm_it_gives_notice_and_open_streams_finish() {
 }
 
 #[test]
+fn what_is_open_at_the_end_of_the_drain_is_told_so() {
+    let provider = Provider::start();
+    let (mut process, address) = Process::serve(&setup(&provider, "10ms", "300ms"), &[], &[]);
+    let streamed = request(address, "POST", "/v1/messages").json(&streaming("Hi")).send();
+    let mut streaming_exchange = provider.accept();
+    streaming_exchange.begin();
+    streaming_exchange.text("before");
+    let (_, mut events) = streamed.events();
+    events.until("content_block_delta");
+    let whole = request(address, "POST", "/v1/messages").json(&asking("Hi")).send();
+    let _unanswered = provider.accept();
+
+    process.signal("TERM");
+    let last = events.rest().events.pop().unwrap();
+    assert_eq!((last.name.as_str(), &last.data["error"]["type"]), ("error", &serde_json::json!("overloaded_error")));
+    whole.reply().assert_error_of("scripted", 529, "overloaded_error", true);
+    assert_eq!(process.wait().code(), Some(0), "{}", process.err.text());
+}
+
+#[test]
 fn without_open_requests_it_ends_after_the_notice() {
     let provider = Provider::start();
     let (mut process, _) = Process::serve(&setup(&provider, "50ms", "60s"), &[], &[]);
