@@ -40,6 +40,8 @@ pub struct Resolved<'a> {
     /// The most output tokens.
     pub max_tokens: Option<u64>,
     pub price: Option<Price>,
+    /// Whether a wildcard takes the id, so that nobody has said that the model exists.
+    pub is_guess: bool,
     /// The entry of the configuration.
     pub model: &'a Model,
 }
@@ -116,7 +118,14 @@ impl Catalog {
             Route { model, ..route.clone() }
         });
         let model = &self.models[at];
-        Some(Resolved { label, routes: routes.collect(), max_tokens: model.max_tokens, price: model.price, model })
+        Some(Resolved {
+            label,
+            routes: routes.collect(),
+            max_tokens: model.max_tokens,
+            price: model.price,
+            is_guess: model.id.ends_with('*'),
+            model,
+        })
     }
 
     /// Whether an entry takes this id.
@@ -140,8 +149,11 @@ impl Catalog {
     /// The label of a model that only a wildcard names: its id without the provider's prefix, as long as there is room.
     fn dynamic_label(&self, asked: &str) -> ModelLabel {
         let name = label_text(asked);
-        if let Some(label) = self.known_label(&name) {
-            return label;
+        match self.known_label(&name) {
+            // An invented prefix must not make its requests those of a model of the catalog.
+            Some(label) if self.by_id.contains_key(&name) => return self.known_label(OTHER).unwrap_or(label),
+            Some(label) => return label,
+            None => {}
         }
         let mut labels = self.labels.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         let full = labels.names.len() - labels.fixed >= self.max_dynamic;
@@ -271,7 +283,7 @@ mod tests {
         let label = |id: &str| catalog.label(catalog.resolve(id).unwrap().label);
         assert_eq!(label("exact"), "exact");
         assert_eq!(label("vendor/one"), "one");
-        assert_eq!(label("other-vendor/exact"), "exact");
+        assert_eq!(label("other-vendor/exact"), "other");
         assert_eq!(label("two\n\"evil\""), "two__evil_");
         assert_eq!(label("three"), "other");
         assert_eq!(label("vendor/one"), "one");

@@ -8,12 +8,17 @@ use log::kv::{self, Key, Value, VisitSource};
 
 use crate::config::secrets::Environment;
 
-/// What is logged when `RUST_LOG` does not say: actix tells its own start in lines that we say better.
-const DEFAULT_FILTER: &str = "info,actix_server=warn";
+/// What is logged when `RUST_LOG` does not say: actix tells its own start in lines that we say better, and
+/// actix-web-prom warns with every request that the pattern of a path is a regular expression.
+const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_web_prom=error";
+
+const QUIET_FILTER: &str = "warn,actix_web_prom=error";
 
 /// Sets up the logger: `RUST_LOG` filters, `GATEWAYZ_LOG_FORMAT=json` asks for JSON.
-pub fn init(environment: &Environment) {
-    let filter = environment.get("RUST_LOG").map_or(DEFAULT_FILTER, String::as_str);
+/// `quiet`: warnings only, where something else is to be seen.
+pub fn init(environment: &Environment, quiet: bool) {
+    let default = if quiet { QUIET_FILTER } else { DEFAULT_FILTER };
+    let filter = environment.get("RUST_LOG").map_or(default, String::as_str);
     let mut builder = env_logger::Builder::new();
     builder.parse_filters(filter);
     match environment.get("GATEWAYZ_LOG_FORMAT").map(String::as_str) {

@@ -84,8 +84,12 @@ struct SimulateArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let environment: Environment = std::env::vars().collect();
-    logging::init(&environment);
+    let environment: Environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    // Lines of requests would run through the line of progress.
+    let quiet = matches!(&cli.command, Some(Command::Demo(args)) if args.traffic);
+    logging::init(&environment, quiet);
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args.config.config.as_deref(), &environment, args.insecure),
         Command::Demo(args) => demo::run(&environment, args.port, args.traffic.then_some(args.rate)),

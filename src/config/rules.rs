@@ -85,6 +85,14 @@ fn provider_mistakes(provider: &Provider, key: &dyn Fn(&str) -> String, say: &mu
     for (field, problem) in provider.resolved_dialect().err().into_iter().flatten() {
         say(key(&field), problem);
     }
+    let is_variable = |name: &String| {
+        name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+            && name.starts_with(|first: char| first.is_ascii_uppercase() || first == '_')
+    };
+    if provider.api_key_env.as_ref().is_some_and(|name| !is_variable(name)) {
+        // Not repeated: it may be the key itself.
+        say(key("api_key_env"), "is no name of a variable (A-Z, 0-9, _); the key itself goes into the variable".into());
+    }
     match provider.base_url.parse::<awc::http::Uri>() {
         Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() => {
             if uri.query().is_some() {

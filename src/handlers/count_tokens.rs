@@ -32,7 +32,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App) -> Resu
     let catalog = app.dispatcher.catalog.clone();
     // Away from the worker: streams on this thread must not wait until a long prompt is counted.
     let counted = web::block(move || count_body(&body, &catalog)).await;
-    let counted = counted.unwrap_or_else(|_| Err((Rejection::Validation, overloaded())));
+    let counted = counted.map_err(|_| GatewayError::new(Cause::Internal, "the tokens could not be counted"))?;
     counted.map_err(|(reason, error)| {
         app.reject(reason);
         error
@@ -47,8 +47,4 @@ fn count_body(body: &[u8], catalog: &Catalog) -> Result<u64, (Rejection, Gateway
         return Err((Rejection::UnknownModel, unknown_model(&parsed.model)));
     }
     Ok(tokens::count_request(&parsed))
-}
-
-fn overloaded() -> GatewayError {
-    GatewayError::new(Cause::Internal, "the tokens could not be counted")
 }

@@ -71,16 +71,13 @@ impl Metrics {
             families.provider_latency.with_label_values(&[provider]);
             families.provider_inflight.with_label_values(&[provider]);
         }
-        for (label, model) in metrics
-            .catalog
-            .fixed_labels()
-            .iter()
-            .map(|(_, name)| name)
-            .flat_map(|name| metrics.catalog.providers().iter().map(move |provider| (name, provider)))
-        {
-            let serves = |entry: &crate::config::Model| entry.routes.iter().any(|route| route.provider == *model);
-            if metrics.catalog.entry(label).is_some_and(serves) {
-                families.cost_usd.with_label_values(&[label, model]);
+        for model in metrics.catalog.listed() {
+            let providers: Vec<&str> = model.routes.iter().map(|route| route.provider.as_str()).collect();
+            for provider in &providers {
+                families.cost_usd.with_label_values(&[model.id.as_str(), *provider]);
+            }
+            for next in providers.windows(2) {
+                families.fallbacks.with_label_values(next);
             }
         }
         for reason in Rejection::ALL {
@@ -223,11 +220,6 @@ impl Metrics {
 
 impl Actor for Metrics {
     type Context = Context<Self>;
-
-    fn started(&mut self, context: &mut Self::Context) {
-        // A burst of batches must not make a worker's `do_send` wait or fail.
-        context.set_mailbox_capacity(1024);
-    }
 }
 
 /// Observations of one worker, in order.

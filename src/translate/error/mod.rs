@@ -57,6 +57,10 @@ fn from_parts(status: u16, said: &Said) -> GatewayError {
         400 | 503 if said.mentions(&["is cold", "not ready", "model is loading", "currently loading"]) => {
             with_status(Cause::Overloaded, "is not ready to serve this model")
         }
+        // OpenRouter and others: an id that they do not know is a bad request to them.
+        400 if said.mentions(&["is not a valid model", "model_not_found", "unknown model", "invalid model id"]) => {
+            with_status(Cause::ProviderNotFound, "does not have this model")
+        }
         400 | 422 => kept(Cause::InvalidRequest, "The provider refused the request without saying why"),
         401 | 402 => account(),
         403 if said.moderated => kept(Cause::Moderated, "The provider's moderation refused the request"),

@@ -90,7 +90,9 @@ pub struct Usage {
 impl Usage {
     /// Input, cache reads, cache writes and output together.
     pub fn total(&self) -> u64 {
-        self.input_tokens + self.cache_creation_input_tokens + self.cache_read_input_tokens + self.output_tokens
+        [self.cache_creation_input_tokens, self.cache_read_input_tokens, self.output_tokens]
+            .into_iter()
+            .fold(self.input_tokens, u64::saturating_add)
     }
 
     /// Reasoning, a part of the output; 0 when the provider does not tell.

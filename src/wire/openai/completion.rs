@@ -144,10 +144,13 @@ pub struct CompletionDetails {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub u64);
 
+/// More tokens than any request has.
+const MAX_COUNT: f64 = 1e12;
+
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // `as` saturates, which is what a nonsensical figure should do.
-        f64::deserialize(deserializer).map(|number| Count(number.max(0.0).round() as u64))
+        // A nonsensical figure must not overflow what is added up over the years.
+        f64::deserialize(deserializer).map(|number| Count(number.clamp(0.0, MAX_COUNT).round() as u64))
     }
 }
 
