@@ -18,6 +18,9 @@ use crate::translate::stream::{End, sink};
 
 /// How long after `[DONE]` a missing usage is waited for.
 const USAGE_GRACE: Duration = Duration::from_millis(500);
+/// How long after the finish the usage, `[DONE]` or the end is waited for: a whole answer must not fail because its
+/// provider does not close the connection.
+const END_GRACE: Duration = Duration::from_secs(10);
 
 pub(super) async fn answer(
     dispatcher: &Dispatcher,
@@ -117,7 +120,11 @@ async fn relay(
     session: &mut Session<'_>,
 ) -> Result<BytesMut, GatewayError> {
     loop {
-        let limit = reader.translator.is_only_waiting_for_usage().then_some(USAGE_GRACE);
+        let limit = match (reader.translator.is_only_waiting_for_usage(), reader.translator.has_finished()) {
+            (true, _) => Some(USAGE_GRACE),
+            (false, true) => Some(END_GRACE),
+            (false, false) => None,
+        };
         let next = session.wait(scope, limit, answer.body.next()).await?;
         // The session may have sent `message_start` while we waited.
         if session.is_committed() {

@@ -41,6 +41,7 @@ use actix_web::web::{self, Data, PayloadConfig, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 
 pub use moods::moods_help;
+
 use state::Shared;
 
 const LARGEST_BODY: usize = 64 << 20;
@@ -70,6 +71,11 @@ impl Default for Pace {
     fn default() -> Self {
         Pace { first_token: Duration::from_millis(20), tokens_per_second: 400.0 }
     }
+}
+
+/// What a strict provider would say against the body of a chat completion request; nothing when it would take it.
+pub fn objection(body: &serde_json::Value) -> Option<String> {
+    validate::check(body).err().map(|fault| fault.message)
 }
 
 /// Serves on a listener with so many threads. The caller awaits the server or stops it, and handles signals.

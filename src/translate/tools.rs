@@ -117,6 +117,11 @@ fn definition<'a>(
 fn complete_schema(schema: &RawValue, index: usize) -> Result<Cow<'_, RawValue>, Invalid> {
     let invalid = |_| Invalid::new(format!("tools.{index}.custom.input_schema"), "Input should be a valid dictionary");
     let Fields(mut fields) = serde_json::from_str(schema.get()).map_err(invalid)?;
+    if let Some((_, kind)) = fields.iter().find(|(key, _)| key.as_str() == "type")
+        && !matches!(kind.get(), r#""object""# | "null")
+    {
+        return Err(Invalid::new(format!("tools.{index}.custom.input_schema.type"), "Input should be 'object'"));
+    }
     let is_there = |name: &str| fields.iter().any(|(key, value)| key.as_str() == name && value.get() != "null");
     let (typed, with_properties) = (is_there("type"), is_there("properties"));
     if typed && with_properties {

@@ -114,6 +114,11 @@ impl<'a> StreamTranslator<'a> {
         self.done_seen && !self.is_done()
     }
 
+    /// Whether the answer has ended and only its usage may follow.
+    pub fn has_finished(&self) -> bool {
+        self.finish.is_some()
+    }
+
     /// Tokens so far: the provider's figures if it gave any, otherwise our estimate.
     pub fn tally(&self) -> Tally {
         match self.reported {
