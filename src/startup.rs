@@ -18,7 +18,7 @@ use actix_web_prom::{ActixMetricsConfiguration, PrometheusMetrics, PrometheusMet
 use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 use secrecy::ExposeSecret;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::auth::{ClientKeys, MetricsToken};
 use crate::catalog::Catalog;
@@ -98,6 +98,7 @@ impl Gateway {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
+        let counting = Arc::new(Semaphore::new((workers / 2).max(1)));
         let listener = listen(&settings)?;
         let address = listener.local_addr()?;
         let server = settings.server.clone();
@@ -121,6 +122,7 @@ impl Gateway {
                 client_keys: client_keys.clone(),
                 metrics_token: metrics_token.clone(),
                 metrics: metrics.clone(),
+                counting: counting.clone(),
                 draining: flag.clone(),
                 max_body: bytes(settings.server.max_body),
             };

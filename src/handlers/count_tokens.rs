@@ -31,6 +31,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App) -> Resu
     let body = app.read_body(request, payload).await?;
     let catalog = app.dispatcher.catalog.clone();
     // Away from the worker: streams on this thread must not wait until a long prompt is counted.
+    let _room = app.counting.acquire().await;
     let counted = web::block(move || count_body(&body, &catalog)).await;
     let counted = counted.map_err(|_| GatewayError::new(Cause::Internal, "the tokens could not be counted"))?;
     counted.map_err(|(reason, error)| {

@@ -20,6 +20,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 
 use crate::auth::{ClientKeys, MetricsToken};
 use crate::dispatch::Dispatcher;
@@ -36,6 +37,8 @@ pub struct App {
     pub client_keys: Arc<ClientKeys>,
     pub metrics_token: Arc<MetricsToken>,
     pub metrics: Addr<Metrics>,
+    /// For how many token counts there is room at once, over all workers: they must leave cores to the streams.
+    pub counting: Arc<Semaphore>,
     /// Set at the first signal to stop.
     pub draining: Arc<AtomicBool>,
     /// Bytes.
