@@ -16,6 +16,8 @@ mod messages;
 mod metrics;
 mod metrics_guard;
 mod models;
+#[path = "../protocol/mod.rs"]
+mod protocol;
 mod refusals;
 mod shutdown;
 mod silence;
