@@ -76,13 +76,13 @@ impl Decoder {
     }
 
     fn accept_line(&mut self, line: &[u8], on_data: &mut impl FnMut(&[u8])) -> Result<(), TooLong> {
+        if line.len() > self.max {
+            return Err(TooLong);
+        }
         let line = match std::mem::take(&mut self.at_start) {
             true => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
             false => line,
         };
-        if line.len() > self.max {
-            return Err(TooLong);
-        }
         if line.is_empty() {
             self.dispatch(on_data);
             return Ok(());
@@ -162,6 +162,15 @@ mod tests {
         assert_eq!(Decoder::new(1024).feed(&long, |_| ()), Err(TooLong));
         let mut decoder = Decoder::new(1024);
         assert!(long.chunks(100).any(|part| decoder.feed(part, |_| ()).is_err()));
+    }
+
+    /// Found by the fuzzer: with a byte order mark the same line was too long in pieces and not in one.
+    #[test]
+    fn a_byte_order_mark_counts_towards_the_bound() {
+        let line = [b"\xef\xbb\xbf:".as_slice(), &[b'x'; 1022], b"\n"].concat();
+        assert_eq!(Decoder::new(1024).feed(&line, |_| ()), Err(TooLong));
+        let mut decoder = Decoder::new(1024);
+        assert!(line.chunks(100).any(|part| decoder.feed(part, |_| ()).is_err()));
     }
 
     #[test]
