@@ -26,7 +26,7 @@ pub use self::scope::log_turned_away;
 use crate::catalog::{Catalog, Resolved, Route};
 use crate::error::{Cause, GatewayError};
 use crate::metrics::emitter::Emitter;
-use crate::metrics::observation::{Observation, Rejection};
+use crate::metrics::observation::{CallOutcome, Observation, Rejection};
 use crate::providers::Providers;
 use crate::providers::protocol::{Answer, Call};
 use crate::tokens;
@@ -95,14 +95,16 @@ async fn run(dispatcher: &Dispatcher, inbound: &Inbound, outbox: &Outbox) -> Res
     };
     let request =
         parse::request(&inbound.body).map_err(|invalid| turned_away(Rejection::Validation, invalid.into()))?;
-    let resolved = dispatcher.catalog.resolve(&request.model);
-    // Under no model's name: a wrong request is told what is wrong with it, as Anthropic's API does.
-    let resolved = resolved.ok_or_else(|| match validate::messages(&request) {
-        Err(invalid) => turned_away(Rejection::Validation, invalid.into()),
-        Ok(()) => turned_away(Rejection::UnknownModel, unknown_model(&request.model)),
-    })?;
+    let valid = validate::messages(&request);
+    let Some(resolved) = dispatcher.catalog.resolve(&request.model) else {
+        // Under no model's name: a wrong request is told what is wrong with it, as Anthropic's API does.
+        return Err(match valid {
+            Err(invalid) => turned_away(Rejection::Validation, invalid.into()),
+            Ok(()) => turned_away(Rejection::UnknownModel, unknown_model(&request.model)),
+        });
+    };
     let mut scope = Scope::begin(dispatcher, &resolved, inbound, request.stream);
-    if let Err(invalid) = validate::messages(&request) {
+    if let Err(invalid) = valid {
         reject(Rejection::Validation);
         return Err(scope.fail(invalid.into()));
     }
@@ -194,7 +196,7 @@ fn prepare(dispatcher: &Dispatcher, asked: &Asked<'_>, route: &Route) -> Result<
 async fn failure(mut answer: Answer) -> GatewayError {
     let body = answer.body.read_error().await;
     let error = error::answer(answer.status, answer.retry_after, &body);
-    answer.body.settle(crate::metrics::observation::CallOutcome::of(error.cause));
+    answer.body.settle(CallOutcome::of(error.cause));
     answer.body.release();
     error
 }

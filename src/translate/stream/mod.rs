@@ -32,7 +32,7 @@ const DONE: &[u8] = b"[DONE]";
 pub enum End {
     /// Cleanly, as far as the transport can tell.
     Eof,
-    /// `[DONE]` came, and then nothing for long enough.
+    /// The provider has said all that an answer needs, and then nothing for long enough.
     AfterDone,
 }
 
