@@ -189,6 +189,8 @@ impl CallOutcome {
             Cause::Unreachable => CallOutcome::Connect,
             Cause::InvalidResponse | Cause::Interrupted => CallOutcome::InvalidResponse,
             Cause::ProviderFailed | Cause::Overloaded => CallOutcome::ServerError,
+            // Ours to end, not the provider's doing.
+            Cause::Closing => CallOutcome::Cancelled,
             _ => CallOutcome::ClientError,
         }
     }
@@ -222,5 +224,16 @@ impl LimitKind {
             LimitKind::Requests => "requests",
             LimitKind::Tokens => "tokens",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_the_end_of_the_gateway_cut_is_no_fault_of_the_provider() {
+        assert_eq!(CallOutcome::of(Cause::Closing), CallOutcome::Cancelled);
+        assert_eq!(Outcome::of(Cause::Closing), Outcome::Failed(ErrorLabel::Type(ErrorType::OverloadedError)));
     }
 }
