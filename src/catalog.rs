@@ -3,6 +3,7 @@
 //! Built once from the settings and shared by all workers. Knows no HTTP, no actors and no JSON.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::{Arc, RwLock};
 
 use crate::config::{Model, Price, Settings};
@@ -29,6 +30,28 @@ pub struct Route {
     pub model: String,
     /// How this provider wants this model to be asked.
     pub dialect: Arc<Dialect>,
+    /// Its part in what shares its place; none: the place is its own.
+    pub weight: Option<NonZeroU32>,
+    pub upstream: Upstream,
+}
+
+/// What a provider's model is known by where its health is kept: bounded, whatever clients ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upstream {
+    /// A place in [`Catalog::upstreams`].
+    Named(usize),
+    /// Only a client named it: kept by its label.
+    Guessed(ModelLabel),
+}
+
+/// A provider's model that the configuration names.
+#[derive(Debug)]
+pub struct NamedUpstream {
+    pub provider: ProviderId,
+    /// The provider's id.
+    pub model: String,
+    /// The models that it serves; `other` for those of a wildcard.
+    pub labels: Vec<ModelLabel>,
 }
 
 /// What was found for the id that a client asked for.
@@ -50,8 +73,9 @@ pub struct Resolved<'a> {
 #[derive(Debug)]
 pub struct Catalog {
     models: Vec<Model>,
-    /// By the same index as `models`: the usable routes, where `*` still stands for the id as asked.
+    /// By the same index as `models`: the usable routes, where what is guessed still has to be named.
     routes: Vec<Vec<Route>>,
+    upstreams: Vec<NamedUpstream>,
     by_id: HashMap<String, usize>,
     /// Indices of entries whose id ends in `*`, the longest prefix first.
     wildcards: Vec<usize>,
@@ -101,9 +125,24 @@ impl Catalog {
         let providers: Vec<String> = settings.providers.iter().map(|provider| provider.name.clone()).collect();
         let usable: HashSet<ProviderId> =
             (0u16..).map(ProviderId).zip(&providers).filter(|(_, name)| has_key(name)).map(|(id, _)| id).collect();
-        let routes = models.iter().map(|model| usable_routes(settings, model, &usable)).collect();
+        let mut upstreams = Vec::new();
+        let mut routes_of = |model: &Model| {
+            let label = labels.by_name.get(if model.id.ends_with('*') { OTHER } else { &model.id });
+            usable_routes(settings, model, &usable, label.copied(), &mut upstreams)
+        };
+        let routes = models.iter().map(&mut routes_of).collect();
         let max_dynamic = settings.metrics.max_dynamic_models;
-        Catalog { models, routes, by_id, wildcards, providers, usable, labels: RwLock::new(labels), max_dynamic }
+        Catalog {
+            models,
+            routes,
+            upstreams,
+            by_id,
+            wildcards,
+            providers,
+            usable,
+            labels: RwLock::new(labels),
+            max_dynamic,
+        }
     }
 
     /// Finds the model that a client asked for; `None` when no entry takes this id.
@@ -113,9 +152,11 @@ impl Catalog {
             true => self.dynamic_label(asked),
             false => self.known_label(asked)?,
         };
-        let routes = self.routes[at].iter().map(|route| {
-            let model = if route.model == "*" { asked.to_owned() } else { route.model.clone() };
-            Route { model, ..route.clone() }
+        let routes = self.routes[at].iter().map(|route| match route.upstream {
+            Upstream::Named(_) => route.clone(),
+            Upstream::Guessed(_) => {
+                Route { model: asked.to_owned(), upstream: Upstream::Guessed(label), ..route.clone() }
+            }
         });
         let model = &self.models[at];
         Some(Resolved {
@@ -161,6 +202,11 @@ impl Catalog {
             Some(label) => *label,
             None => labels.add(&name),
         }
+    }
+
+    /// The providers' models that the configuration names and that can be called.
+    pub fn upstreams(&self) -> &[NamedUpstream] {
+        &self.upstreams
     }
 
     /// The names of all providers, in the order of their ids.
@@ -212,13 +258,37 @@ impl Catalog {
     }
 }
 
-fn usable_routes(settings: &Settings, model: &Model, usable: &HashSet<ProviderId>) -> Vec<Route> {
+/// The routes of a model that can be called; `label` is what those models count under that have none of their own.
+fn usable_routes(
+    settings: &Settings,
+    model: &Model,
+    usable: &HashSet<ProviderId>,
+    label: Option<ModelLabel>,
+    upstreams: &mut Vec<NamedUpstream>,
+) -> Vec<Route> {
+    let mut upstream_of = |provider: ProviderId, upstream: &str| {
+        let known = upstreams.iter().position(|known| known.provider == provider && known.model == upstream);
+        let at = known.unwrap_or_else(|| {
+            upstreams.push(NamedUpstream { provider, model: upstream.to_owned(), labels: Vec::new() });
+            upstreams.len() - 1
+        });
+        upstreams[at].labels.extend(label);
+        Upstream::Named(at)
+    };
     let routes = model.routes.iter().filter_map(|route| {
         let at = settings.providers.iter().position(|provider| provider.name == route.provider)?;
-        let id = ProviderId(u16::try_from(at).ok()?);
+        let provider = ProviderId(u16::try_from(at).ok()?);
         // Wrong overrides have been found when the settings were read.
         let dialect = Arc::new(model.resolved_dialect(&settings.providers[at]).ok()?);
-        usable.contains(&id).then(|| Route { provider: id, model: route.model.clone(), dialect })
+        if !usable.contains(&provider) {
+            return None;
+        }
+        let (name, upstream) = match (route.model.as_str(), model.id.ends_with('*')) {
+            ("*", true) => ("*", Upstream::Guessed(label?)),
+            ("*", false) => (model.id.as_str(), upstream_of(provider, &model.id)),
+            (name, _) => (name, upstream_of(provider, name)),
+        };
+        Some(Route { provider, model: name.to_owned(), dialect, weight: route.weight, upstream })
     });
     routes.collect()
 }

@@ -5,6 +5,10 @@
 
 use crate::wire::anthropic::message::{ErrorDetails, ErrorType};
 
+/// Seconds until the next try, when a provider limits the rate and does not say until when (T57): long enough to
+/// be polite, short enough for somebody who waits.
+const DEFAULT_RETRY_AFTER: u64 = 5;
+
 /// Why a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
@@ -42,6 +46,16 @@ pub enum Cause {
     Overloaded,
     /// No connection to the provider.
     Unreachable,
+    /// No connection to the provider in time.
+    ConnectTimeout,
+    /// The provider closed the connection before it answered. A connection of the pool that had gone stale looks the
+    /// same.
+    Disconnected,
+    /// The provider has failed so often that it is left alone for a while.
+    CircuitOpen,
+    /// All calls that the provider may have at once are taken, and enough requests wait, or this one waited long
+    /// enough.
+    QueueFull,
     /// No provider of this model has a key.
     NoRoute,
     /// The gateway is shutting down and takes no new requests.
@@ -68,8 +82,10 @@ impl Cause {
             Cause::RateLimited => (429, RateLimitError, true),
             Cause::ProviderAccount => (502, ApiError, false),
             Cause::ProviderFailed | Cause::InvalidResponse | Cause::Interrupted => (502, ApiError, true),
-            Cause::Timeout => (504, TimeoutError, true),
-            Cause::Overloaded | Cause::Unreachable | Cause::Draining | Cause::Closing => (529, OverloadedError, true),
+            Cause::Timeout | Cause::ConnectTimeout => (504, TimeoutError, true),
+            Cause::Overloaded | Cause::Unreachable | Cause::Disconnected => (529, OverloadedError, true),
+            Cause::CircuitOpen | Cause::QueueFull => (529, OverloadedError, true),
+            Cause::Draining | Cause::Closing => (529, OverloadedError, true),
             Cause::NoRoute => (529, OverloadedError, false),
             Cause::Internal => (500, ApiError, true),
         }
@@ -98,15 +114,14 @@ impl Cause {
             | Cause::Interrupted
             | Cause::Overloaded
             | Cause::Unreachable
+            | Cause::ConnectTimeout
+            | Cause::Disconnected
+            | Cause::CircuitOpen
+            | Cause::QueueFull
             | Cause::NoRoute
             | Cause::Closing
             | Cause::Internal => true,
         }
-    }
-
-    /// Whether another provider of the same model may do better.
-    pub fn next_route_may_help(self) -> bool {
-        self.is_failure() && !matches!(self, Cause::NoRoute | Cause::Closing | Cause::Internal)
     }
 }
 
@@ -116,7 +131,7 @@ pub struct GatewayError {
     pub cause: Cause,
     /// For the client's eyes: no keys, no addresses, no internals.
     pub message: String,
-    /// Seconds.
+    /// Seconds, when that is known.
     pub retry_after: Option<u64>,
     pub details: Option<ErrorDetails>,
     /// The provider that was asked last, for the header that names it.
@@ -132,6 +147,11 @@ impl GatewayError {
     pub fn retry_after(mut self, seconds: Option<u64>) -> Self {
         self.retry_after = seconds;
         self
+    }
+
+    /// The `retry-after` of the answer, in seconds.
+    pub fn retry_after_told(&self) -> Option<u64> {
+        self.retry_after.or((self.cause == Cause::RateLimited).then_some(DEFAULT_RETRY_AFTER))
     }
 }
 

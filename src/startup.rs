@@ -31,6 +31,7 @@ use crate::handlers::{App, methods, request_id};
 use crate::metrics::actor::{Build, Metrics};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::families::latency_seconds;
+use crate::providers::circuit::Circuits;
 use crate::providers::{self, Providers};
 use crate::routes;
 use crate::translate::reasoning::Signer;
@@ -83,7 +84,10 @@ impl Gateway {
         registry.register(Box::new(ProcessCollector::for_self())).map_err(io::Error::other)?;
         let http_metrics = http_metrics(&registry)?;
         let build = build_info(environment);
-        let metrics = Metrics::new(registry, catalog.clone(), &build).map_err(io::Error::other)?;
+        let circuits = Arc::new(Circuits::new(&settings, catalog.clone()));
+        let readings = circuits.clone();
+        let readings = Box::new(move || readings.readings());
+        let metrics = Metrics::new(registry, catalog.clone(), readings, &build).map_err(io::Error::other)?;
         let metrics_arbiter = Arbiter::new();
         let metrics = Metrics::start_in_arbiter(&metrics_arbiter.handle(), |_| metrics);
 
@@ -110,11 +114,12 @@ impl Gateway {
             let emitter = Emitter::start(metrics.clone());
             let dispatcher = Rc::new(Dispatcher {
                 catalog: catalog.clone(),
-                providers: Providers::start(&directory, &emitter),
+                providers: Providers::start(&directory, circuits.clone(), &emitter),
                 emitter,
                 signer: signer.clone(),
                 unsupported: settings.translation.unsupported,
                 stream: stream_rules(&settings.stream),
+                retry: settings.retry,
                 closing: closing.clone(),
             });
             let app = App {

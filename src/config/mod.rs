@@ -9,6 +9,7 @@ mod rules;
 pub mod secrets;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub struct Settings {
     pub metrics: Metrics,
     pub stream: Stream,
     pub translation: Translation,
+    pub retry: Retry,
     #[serde(default)]
     pub providers: Vec<Provider>,
     #[serde(default)]
@@ -100,6 +102,23 @@ pub struct Translation {
     pub unsupported: Unsupported,
 }
 
+/// When an attempt that failed is made again with the same provider.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// For each route, the first one included; 1 for no retry.
+    pub max_attempts: u32,
+    /// The longest pause before the second attempt; it doubles with each one.
+    #[serde(with = "humantime_serde")]
+    pub base_delay: Duration,
+    /// The longest pause.
+    #[serde(with = "humantime_serde")]
+    pub max_delay: Duration,
+    /// A provider that asks for more patience than this is not waited for.
+    #[serde(with = "humantime_serde")]
+    pub honour_retry_after_up_to: Duration,
+}
+
 /// A service that answers chat completions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,9 +144,21 @@ pub struct Provider {
     /// The longest silence in an answer.
     #[serde(with = "humantime_serde", default = "defaults::provider_timeout")]
     pub idle_timeout: Duration,
-    /// For one attempt as a whole.
+    /// For one request with this provider: all its attempts, their answers to the end, and the pauses between.
     #[serde(with = "humantime_serde", default = "defaults::total_timeout")]
     pub total_timeout: Duration,
+    /// The most calls at once, over all workers; 0 for no bound.
+    #[serde(default)]
+    pub max_concurrent: usize,
+    /// The most requests that wait for one of these calls to end.
+    #[serde(default = "defaults::max_queue")]
+    pub max_queue: usize,
+    /// How long they wait.
+    #[serde(with = "humantime_serde", default = "defaults::queue_timeout")]
+    pub queue_timeout: Duration,
+    /// When a model of this provider that keeps failing is left alone for a while.
+    #[serde(default)]
+    pub breaker: Breaker,
     /// PEM file with roots to trust besides Mozilla's, for private providers.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
@@ -137,6 +168,34 @@ pub struct Provider {
     /// Added to every request body; its keys win.
     #[serde(default)]
     pub extra_body: Map<String, Value>,
+}
+
+/// A circuit breaker, for each model of a provider.
+///
+/// It opens when so many of the calls of the last `window` failed, or as many as `min_requests` one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breaker {
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+    /// Fewer calls than this prove nothing.
+    pub min_requests: u32,
+    /// The share of failures, more than 0 and at most 1.
+    pub error_ratio: f64,
+    /// For so long nothing is sent; then one call at a time, until one succeeds.
+    #[serde(with = "humantime_serde")]
+    pub open_for: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Breaker {
+            window: Duration::from_secs(30),
+            min_requests: 10,
+            error_ratio: 0.5,
+            open_for: Duration::from_secs(15),
+        }
+    }
 }
 
 impl Provider {
@@ -178,7 +237,7 @@ pub struct Model {
     /// Output, in tokens: shown to clients, and the cap of what is asked of the provider.
     #[serde(default)]
     pub max_tokens: Option<u64>,
-    /// In the order in which they are tried.
+    /// In the order in which they are tried; see [`Route::weight`].
     pub routes: Vec<Route>,
     /// Fields of the provider's dialect that are different for this model.
     #[serde(default)]
@@ -194,6 +253,10 @@ pub struct Route {
     pub provider: String,
     /// The provider's id; `*` is the id as asked.
     pub model: String,
+    /// Routes with a weight that stand next to each other share a place: which of them is asked first is drawn by
+    /// weight. A route without one has its place for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<NonZeroU32>,
 }
 
 /// US dollars per million tokens.
@@ -222,5 +285,13 @@ mod defaults {
 
     pub fn total_timeout() -> Duration {
         Duration::from_secs(600)
+    }
+
+    pub fn max_queue() -> usize {
+        100
+    }
+
+    pub fn queue_timeout() -> Duration {
+        Duration::from_secs(10)
     }
 }

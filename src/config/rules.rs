@@ -25,6 +25,9 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
             say(format!("stream.{name}"), "must be longer than 0".into());
         }
     }
+    if settings.retry.max_attempts == 0 {
+        say("retry.max_attempts".into(), "must be at least 1, which is no retry".into());
+    }
     let mut names = BTreeSet::new();
     for (at, provider) in settings.providers.iter().enumerate() {
         let key = |field: &str| format!("providers[{at}].{field}");
@@ -109,10 +112,19 @@ fn provider_mistakes(provider: &Provider, key: &dyn Fn(&str) -> String, say: &mu
         ("first_byte_timeout", provider.first_byte_timeout),
         ("idle_timeout", provider.idle_timeout),
         ("total_timeout", provider.total_timeout),
+        ("queue_timeout", provider.queue_timeout),
+        ("breaker.window", provider.breaker.window),
+        ("breaker.open_for", provider.breaker.open_for),
     ] {
         if timeout.is_zero() {
             say(key(name), "must be longer than 0".into());
         }
+    }
+    if provider.breaker.min_requests == 0 {
+        say(key("breaker.min_requests"), "must be at least 1".into());
+    }
+    if !(provider.breaker.error_ratio > 0.0 && provider.breaker.error_ratio <= 1.0) {
+        say(key("breaker.error_ratio"), "must be more than 0 and at most 1".into());
     }
     for (name, value) in &provider.extra_headers {
         let fits = name.parse::<awc::http::header::HeaderName>().is_ok()

@@ -1,11 +1,13 @@
 //! One request over its routes: parse, find the model, ask its providers in order, answer.
 //!
-//! A request is one future, polled by the client's connection: when the client goes, the future is dropped and
+//! Which provider is asked when is the business of `attempts`, by the `rules`. A request is one future, polled by the client's connection: when the client goes, the future is dropped and
 //! with it the call to the provider. What it writes goes through a [`relay`]; when the status of a stream is
 //! settled, and what is said in silence, is the `session`'s business; what is counted, the `scope`'s.
 
+mod attempts;
 pub mod closing;
 pub mod relay;
+mod rules;
 mod scope;
 mod session;
 mod stream;
@@ -19,16 +21,19 @@ use bytes::Bytes;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 
+use self::attempts::Attempts;
 use self::closing::Closing;
 use self::relay::{Head, Outbox, Relay};
 use self::scope::Scope;
 pub use self::scope::log_turned_away;
-use crate::catalog::{Catalog, Resolved, Route};
+use self::session::Session;
+use crate::catalog::{Catalog, ProviderId, Resolved, Route};
+use crate::config::Retry;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::observation::{CallOutcome, Observation, Rejection};
 use crate::providers::Providers;
-use crate::providers::protocol::{Answer, Call};
+use crate::providers::protocol::Answer;
 use crate::tokens;
 use crate::translate::dropped::{Dropped, Unsupported};
 use crate::translate::reasoning::Signer;
@@ -57,6 +62,7 @@ pub struct Dispatcher {
     pub signer: Arc<Signer>,
     pub unsupported: Unsupported,
     pub stream: StreamRules,
+    pub retry: Retry,
     pub closing: Closing,
 }
 
@@ -71,66 +77,88 @@ pub struct Inbound {
 /// Begins a request. The relay gives the head of the answer first, then the bytes of a stream.
 pub fn begin(dispatcher: Rc<Dispatcher>, inbound: Inbound) -> Relay {
     Relay::new(|outbox| async move {
-        if let Err(error) = run(&dispatcher, &inbound, &outbox).await {
+        if let Err(error) = run(&dispatcher, inbound, &outbox).await {
             outbox.settle(Head::Failed(error));
         }
     })
 }
 
-/// The request as the rest of this module sees it.
-struct Asked<'a> {
-    request: &'a MessagesRequest<'a>,
-    resolved: &'a Resolved<'a>,
+/// What an answer needs of its request, in a copy that outlives it.
+struct Echo {
+    message_id: String,
+    model: String,
+    names: ToolNames,
+}
+
+/// The request as the rest of this module sees it while a provider is looked for.
+struct Asked<'r, 'a> {
+    request: &'r MessagesRequest<'r>,
+    resolved: &'r Resolved<'r>,
     context: Context<'a>,
-    request_id: &'a str,
+    request_id: &'r str,
 }
 
 /// An error that is returned comes before anything was sent, and becomes an HTTP status.
-async fn run(dispatcher: &Dispatcher, inbound: &Inbound, outbox: &Outbox) -> Result<(), GatewayError> {
+async fn run(dispatcher: &Dispatcher, inbound: Inbound, outbox: &Outbox) -> Result<(), GatewayError> {
+    let Inbound { body, request_id, received } = inbound;
     let reject = |reason| dispatcher.emitter.record(Observation::Rejected(reason));
     let turned_away = |reason, error: GatewayError| {
         reject(reason);
-        log_turned_away(&inbound.request_id, &error);
+        log_turned_away(&request_id, &error);
         error
     };
-    let request =
-        parse::request(&inbound.body).map_err(|invalid| turned_away(Rejection::Validation, invalid.into()))?;
-    let valid = validate::messages(&request);
-    let Some(resolved) = dispatcher.catalog.resolve(&request.model) else {
-        // Under no model's name: a wrong request is told what is wrong with it, as Anthropic's API does.
-        return Err(match valid {
-            Err(invalid) => turned_away(Rejection::Validation, invalid.into()),
-            Ok(()) => turned_away(Rejection::UnknownModel, unknown_model(&request.model)),
-        });
+    let echo: Echo;
+    let (opened, scope, session) = {
+        let request = parse::request(&body).map_err(|invalid| turned_away(Rejection::Validation, invalid.into()))?;
+        let valid = validate::messages(&request);
+        let Some(resolved) = dispatcher.catalog.resolve(&request.model) else {
+            // Under no model's name: a wrong request is told what is wrong with it, as Anthropic's API does.
+            return Err(match valid {
+                Err(invalid) => turned_away(Rejection::Validation, invalid.into()),
+                Ok(()) => turned_away(Rejection::UnknownModel, unknown_model(&request.model)),
+            });
+        };
+        let mut scope = Scope::begin(dispatcher, &resolved, &request_id, received, request.stream);
+        if let Err(invalid) = valid {
+            reject(Rejection::Validation);
+            return Err(scope.fail(invalid.into()));
+        }
+        let Some(attempts) = Attempts::over(&resolved.routes) else {
+            return Err(scope.fail(no_route(dispatcher.catalog.label(resolved.label).as_str())));
+        };
+        echo = Echo {
+            message_id: random_id("msg_"),
+            model: request.model.to_string(),
+            names: ToolNames::of(&request.tools),
+        };
+        let context = Context {
+            message_id: &echo.message_id,
+            model: &echo.model,
+            names: &echo.names,
+            signer: &dispatcher.signer,
+            input_estimate: tokens::estimate_request(&request),
+            omit_thinking: request.thinking.as_ref().and_then(|thinking| thinking.display.as_deref())
+                == Some("omitted"),
+        };
+        let asked = Asked { request: &request, resolved: &resolved, context, request_id: &request_id };
+        if !request.stream {
+            return whole::answer(dispatcher, &asked, attempts, scope, outbox).await;
+        }
+        let mut session = Session::new(outbox, dispatcher, context);
+        match stream::open(dispatcher, &asked, attempts, &mut scope, &mut session).await? {
+            Some(opened) => (opened, scope, session),
+            None => return Ok(()),
+        }
     };
-    let mut scope = Scope::begin(dispatcher, &resolved, inbound, request.stream);
-    if let Err(invalid) = valid {
-        reject(Rejection::Validation);
-        return Err(scope.fail(invalid.into()));
-    }
-    if resolved.routes.is_empty() {
-        log::warn!(
-            "model {} has no usable route: no provider of it has its key",
-            dispatcher.catalog.label(resolved.label)
-        );
-        let message = "No provider of this model can be used: the gateway has no key for it";
-        return Err(scope.fail(GatewayError::new(Cause::NoRoute, message)));
-    }
-    let message_id = random_id("msg_");
-    let names = ToolNames::of(&request.tools);
-    let context = Context {
-        message_id: &message_id,
-        model: &request.model,
-        names: &names,
-        signer: &dispatcher.signer,
-        input_estimate: tokens::estimate_request(&request),
-        omit_thinking: request.thinking.as_ref().and_then(|thinking| thinking.display.as_deref()) == Some("omitted"),
-    };
-    let asked = Asked { request: &request, resolved: &resolved, context, request_id: &inbound.request_id };
-    match request.stream {
-        true => stream::answer(dispatcher, &asked, scope, outbox).await,
-        false => whole::answer(dispatcher, &asked, scope, outbox).await,
-    }
+    // A stream may go on for minutes, and what was asked may be large.
+    drop(body);
+    stream::relay(opened, &request_id, scope, session).await;
+    Ok(())
+}
+
+fn no_route(model: &str) -> GatewayError {
+    log::warn!("model {model} has no usable route: no provider of it has its key");
+    GatewayError::new(Cause::NoRoute, "No provider of this model can be used: the gateway has no key for it")
 }
 
 /// The answer for a model that no entry of the catalog takes.
@@ -147,33 +175,14 @@ pub fn random_id(prefix: &str) -> String {
     id
 }
 
-/// Notes that one route failed and the next is tried; the error when there is no next, or it would not help.
-fn next_route(
-    dispatcher: &Dispatcher,
-    routes: &mut std::slice::Iter<'_, Route>,
-    failed: &Route,
-    error: GatewayError,
-) -> Result<Route, GatewayError> {
-    let next = if error.cause.next_route_may_help() { routes.next() } else { None };
-    let Some(next) = next else { return Err(error) };
-    // The cause only: a provider's own words may repeat the prompt.
-    log::warn!(
-        "provider {} failed ({:?}), going on with {}",
-        dispatcher.catalog.provider_name(failed.provider),
-        error.cause,
-        dispatcher.catalog.provider_name(next.provider)
-    );
-    dispatcher.emitter.record(Observation::Fallback { from: failed.provider, to: next.provider });
-    Ok(next.clone())
-}
-
 /// A translated request, ready for its provider.
 struct Prepared {
-    call: Call,
+    provider: ProviderId,
+    body: Bytes,
     dropped: Dropped,
 }
 
-fn prepare(dispatcher: &Dispatcher, asked: &Asked<'_>, route: &Route) -> Result<Prepared, GatewayError> {
+fn prepare(dispatcher: &Dispatcher, asked: &Asked<'_, '_>, route: &Route) -> Result<Prepared, GatewayError> {
     let provider = dispatcher.providers.get(route.provider)?;
     let target = Target {
         dialect: &route.dialect,
@@ -188,8 +197,7 @@ fn prepare(dispatcher: &Dispatcher, asked: &Asked<'_>, route: &Route) -> Result<
     for field in translated.dropped.iter() {
         dispatcher.emitter.record(Observation::Dropped { field });
     }
-    let call = Call { body: translated.body.into(), stream: asked.request.stream };
-    Ok(Prepared { call, dropped: translated.dropped })
+    Ok(Prepared { provider: route.provider, body: translated.body.into(), dropped: translated.dropped })
 }
 
 /// The failure that an answer other than 200 says.

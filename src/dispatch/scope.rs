@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Dispatcher, Inbound};
+use super::Dispatcher;
 use crate::catalog::{Catalog, ModelLabel, ProviderId, Resolved};
 use crate::config::Price;
 use crate::error::{Cause, GatewayError};
@@ -22,6 +22,7 @@ pub(super) struct Scope<'a> {
     received: Instant,
     streamed: bool,
     provider: Option<ProviderId>,
+    attempts: u32,
     tally: Option<Tally>,
     waited: Duration,
     first_content: Option<Instant>,
@@ -33,7 +34,8 @@ impl<'a> Scope<'a> {
     pub(super) fn begin(
         dispatcher: &'a Dispatcher,
         resolved: &Resolved<'_>,
-        inbound: &'a Inbound,
+        request_id: &'a str,
+        received: Instant,
         streamed: bool,
     ) -> Self {
         dispatcher.emitter.record(Observation::RequestStarted { model: resolved.label });
@@ -43,10 +45,11 @@ impl<'a> Scope<'a> {
             label: resolved.label,
             price: resolved.price,
             is_guess: resolved.is_guess,
-            request_id: &inbound.request_id,
-            received: inbound.received,
+            request_id,
+            received,
             streamed,
             provider: None,
+            attempts: 0,
             tally: None,
             waited: Duration::ZERO,
             first_content: None,
@@ -58,6 +61,7 @@ impl<'a> Scope<'a> {
     /// An attempt with this provider begins; what an earlier one took is forgotten, since it gave nothing.
     pub(super) fn attempt(&mut self, provider: ProviderId) {
         self.provider = Some(provider);
+        self.attempts += 1;
         self.tally = None;
     }
 
@@ -146,11 +150,13 @@ impl<'a> Scope<'a> {
             provider = self.provider.map_or("-", |id| self.catalog.provider_name(id)),
             status,
             outcome,
+            attempts = self.attempts,
             stream = self.streamed,
             input_tokens = usage.input_tokens,
             cache_read_tokens = usage.cache_read_input_tokens,
             cache_write_tokens = usage.cache_creation_input_tokens,
             output_tokens = usage.output_tokens,
+            cost_usd = self.tally.and_then(|tally| self.cost(&tally)).unwrap_or_default(),
             first_token_ms = first_token.map(|time| time.as_millis() as u64).unwrap_or(0),
             latency_ms = latency.as_millis() as u64;
             "request"
@@ -166,7 +172,10 @@ pub fn log_turned_away(request_id: &str, error: &GatewayError) {
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
-        // 499 is what nginx logs when a client hangs up.
-        self.end(Outcome::Cancelled, 499);
+        match std::thread::panicking() {
+            true => self.end(Outcome::of(Cause::Internal), 500),
+            // 499 is what nginx logs when a client hangs up.
+            false => self.end(Outcome::Cancelled, 499),
+        }
     }
 }

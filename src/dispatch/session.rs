@@ -7,9 +7,10 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
+use futures_util::future::{Fuse, LocalBoxFuture};
 use tokio::time::sleep_until;
 
-use super::closing::Closing;
 use super::relay::{Head, Outbox, Served};
 use super::scope::Scope;
 use super::{Dispatcher, StreamRules};
@@ -26,7 +27,8 @@ pub(super) struct Session<'a> {
     rules: StreamRules,
     context: Context<'a>,
     order: Order,
-    closing: &'a Closing,
+    /// Ends with the gateway.
+    closing: Fuse<LocalBoxFuture<'a, GatewayError>>,
     /// Time that the client took to take what was sent.
     sending: Duration,
     /// Whether the head and `message_start` have been sent.
@@ -46,7 +48,7 @@ impl<'a> Session<'a> {
             rules,
             context,
             order: Order::default(),
-            closing: &dispatcher.closing,
+            closing: dispatcher.closing.reached().boxed_local().fuse(),
             sending: Duration::ZERO,
             committed: false,
             served: Served::default(),
@@ -60,31 +62,21 @@ impl<'a> Session<'a> {
         self.committed
     }
 
-    /// Waits for the provider, at most for `limit`; the client hears pings meanwhile. `None` when the limit
-    /// passed first. Fails when the gateway closes.
+    /// Waits for the provider; the client hears pings meanwhile. Fails when the gateway closes.
     pub(super) async fn wait<T>(
         &mut self,
         scope: &mut Scope<'_>,
-        limit: Option<Duration>,
         work: impl Future<Output = T>,
-    ) -> Result<Option<T>, GatewayError> {
+    ) -> Result<T, GatewayError> {
         let begun = Instant::now();
-        let give_up = limit.map(|limit| begun + limit);
-        let closing = self.closing.reached();
-        tokio::pin!(work, closing);
+        tokio::pin!(work);
         let result = loop {
             let speak_at = if self.committed { self.ping_at } else { self.commit_at };
-            let wake_at = give_up.map_or(speak_at, |at| at.min(speak_at));
             tokio::select! {
                 biased;
-                error = &mut closing => break Err(error),
-                result = &mut work => break Ok(Some(result)),
-                () = sleep_until(wake_at.into()) => {
-                    if give_up.is_some_and(|at| at <= Instant::now()) {
-                        break Ok(None);
-                    }
-                    self.break_silence().await;
-                }
+                error = &mut self.closing => break Err(error),
+                result = &mut work => break Ok(result),
+                () = sleep_until(speak_at.into()) => self.break_silence().await,
             }
         };
         scope.waited(begun.elapsed() + std::mem::take(&mut self.sending));

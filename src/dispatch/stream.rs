@@ -1,16 +1,16 @@
-//! A streamed answer.
+//! A streamed answer, in two parts: until there is content another provider can still be asked, so the request is
+//! kept; after that, it is not needed any more.
 
 use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::relay::Outbox;
+use super::attempts::Attempts;
 use super::scope::Scope;
 use super::session::Session;
 use super::whole::served;
-use super::{Asked, Dispatcher, StreamRules, failure, next_route, prepare};
-use crate::catalog::Route;
-use crate::error::{Cause, GatewayError};
+use super::{Asked, Dispatcher, StreamRules, failure};
+use crate::error::GatewayError;
 use crate::metrics::observation::CallOutcome;
 use crate::providers::protocol::Answer;
 use crate::translate::stream::reader::Reader;
@@ -22,149 +22,162 @@ const USAGE_GRACE: Duration = Duration::from_millis(500);
 /// provider does not close the connection.
 const END_GRACE: Duration = Duration::from_secs(10);
 
-pub(super) async fn answer(
-    dispatcher: &Dispatcher,
-    asked: &Asked<'_>,
-    mut scope: Scope<'_>,
-    outbox: &Outbox,
-) -> Result<(), GatewayError> {
-    let mut session = Session::new(outbox, dispatcher, asked.context);
-    let mut routes = asked.resolved.routes.iter();
-    let Some(mut route) = routes.next().cloned() else { return Ok(()) };
+/// Asks one provider after the other until one sends content. `None` when all have failed and the client has been told
+/// in its stream; an error when it can still be told by a status.
+pub(super) async fn open<'a>(
+    dispatcher: &'a Dispatcher,
+    asked: &Asked<'_, 'a>,
+    mut attempts: Attempts,
+    scope: &mut Scope<'_>,
+    session: &mut Session<'a>,
+) -> Result<Option<Opened<'a>>, GatewayError> {
     loop {
-        let failed = match attempt(dispatcher, asked, &route, &mut scope, &mut session).await {
-            Ok(last) => {
-                // Before the last bytes go out, so that a scrape begun after the answer includes it.
-                scope.succeed();
-                session.send(last).await;
-                return Ok(());
-            }
-            Err(failed) => failed,
+        let error = match attempt(dispatcher, asked, &mut attempts, scope, session).await {
+            Ok(opened) => return Ok(Some(opened)),
+            Err(error) => error,
         };
-        let next = match failed.after_content {
-            true => Err(failed.error),
-            false => next_route(dispatcher, &mut routes, &route, failed.error),
+        let paused = match attempts.after(dispatcher, error) {
+            Ok(pause) => session.wait(scope, tokio::time::sleep(pause)).await,
+            Err(error) => Err(error),
         };
-        match next {
-            Ok(next) => route = next,
+        match paused {
+            Ok(()) => {}
             Err(error) if session.is_committed() => {
-                let error = scope.fail(error);
-                let mut out = BytesMut::new();
-                sink::error(&mut out, &error, asked.request_id);
-                session.send(out).await;
-                return Ok(());
+                tell_failure(error, asked.request_id, scope, session).await;
+                return Ok(None);
             }
             Err(error) => return Err(scope.fail(error)),
         }
     }
 }
 
-/// An attempt that failed.
-struct Failed {
-    error: GatewayError,
-    /// The client has seen content: nobody else can answer now.
-    after_content: bool,
-}
-
-impl From<GatewayError> for Failed {
-    fn from(error: GatewayError) -> Self {
-        Failed { error, after_content: false }
+/// Sends on what the provider goes on to say, to the end.
+pub(super) async fn relay(mut opened: Opened<'_>, request_id: &str, mut scope: Scope<'_>, mut session: Session<'_>) {
+    loop {
+        match std::mem::take(&mut opened.reading) {
+            Reading { out, failed: None } if opened.reader.translator.is_done() => {
+                opened.answer.body.settle(CallOutcome::Success);
+                opened.answer.body.release();
+                // Before the last bytes go out, so that a scrape begun after the answer includes it.
+                scope.succeed();
+                return session.send(out).await;
+            }
+            Reading { out, failed } => {
+                if !out.is_empty() {
+                    session.send(out).await;
+                }
+                if let Some(error) = failed {
+                    opened.answer.body.settle(CallOutcome::of(error.cause));
+                    return tell_failure(error, request_id, &mut scope, &mut session).await;
+                }
+            }
+        }
+        opened.reading = read(&mut opened.answer, &mut opened.reader, &mut scope, &mut session).await;
     }
 }
 
-/// Asks one provider and sends on what it says, but for the last bytes, which are returned.
-async fn attempt(
-    dispatcher: &Dispatcher,
-    asked: &Asked<'_>,
-    route: &Route,
+async fn tell_failure(error: GatewayError, request_id: &str, scope: &mut Scope<'_>, session: &mut Session<'_>) {
+    let mut out = BytesMut::new();
+    sink::error(&mut out, &scope.fail(error), request_id);
+    session.send(out).await;
+}
+
+/// A provider's stream that has content.
+pub(super) struct Opened<'a> {
+    answer: Answer,
+    reader: Reader<'a>,
+    /// With the first content, not sent yet.
+    reading: Reading,
+}
+
+/// What came of the next bytes of a provider: something for the client, and then perhaps a failure.
+#[derive(Default)]
+struct Reading {
+    out: BytesMut,
+    failed: Option<GatewayError>,
+}
+
+async fn attempt<'a>(
+    dispatcher: &'a Dispatcher,
+    asked: &Asked<'_, 'a>,
+    attempts: &mut Attempts,
     scope: &mut Scope<'_>,
-    session: &mut Session<'_>,
-) -> Result<BytesMut, Failed> {
-    let prepared = prepare(dispatcher, asked, route)?;
-    scope.attempt(route.provider);
-    session.served = served(dispatcher, route, &prepared.dropped);
-    let call = dispatcher.providers.call(route.provider, prepared.call);
-    let mut answer = session.wait(scope, None, call).await?.unwrap_or_else(|| Err(unreachable_wait()))?;
+    session: &mut Session<'a>,
+) -> Result<Opened<'a>, GatewayError> {
+    let prepared = attempts.prepared(dispatcher, asked)?;
+    let body = prepared.body.clone();
+    session.served = served(dispatcher, prepared.provider, &prepared.dropped);
+    scope.attempt(attempts.route().provider);
+    let call = dispatcher.providers.call(attempts.route(), body, true, attempts.deadline(dispatcher));
+    let mut answer = session.wait(scope, call).await??;
     if answer.status != 200 {
-        let failure = session.wait(scope, None, failure(answer)).await?;
-        return Err(failure.unwrap_or_else(unreachable_wait).into());
+        return Err(session.wait(scope, failure(answer)).await?);
     }
     let StreamRules { bounds, max_line, .. } = dispatcher.stream;
     let mut reader = Reader::new(asked.context, bounds, max_line, session.is_committed());
-    let relayed = match answer.is_event_stream {
-        true => relay(&mut answer, &mut reader, scope, session).await,
-        false => convert(&mut answer, &mut reader, scope, session).await,
-    };
-    match relayed {
-        Ok(last) => {
-            answer.body.settle(CallOutcome::Success);
-            answer.body.release();
-            Ok(last)
+    loop {
+        let reading = match answer.is_event_stream {
+            true => read(&mut answer, &mut reader, scope, session).await,
+            false => convert(&mut answer, &mut reader, scope, session).await,
+        };
+        if reader.translator.has_content() || (reading.failed.is_none() && reader.translator.is_done()) {
+            answer.body.answers();
+            return Ok(Opened { answer, reader, reading });
         }
-        Err(error) => {
+        if let Some(error) = reading.failed {
             answer.body.settle(CallOutcome::of(error.cause));
-            Err(Failed { error, after_content: reader.translator.has_content() })
+            return Err(error);
         }
     }
 }
 
-/// A wait without a limit has no end but its result.
-fn unreachable_wait() -> GatewayError {
-    GatewayError::new(Cause::Internal, "the gateway stopped waiting")
-}
-
-async fn relay(
+async fn read(
     answer: &mut Answer,
     reader: &mut Reader<'_>,
     scope: &mut Scope<'_>,
     session: &mut Session<'_>,
-) -> Result<BytesMut, GatewayError> {
-    loop {
-        let limit = match (reader.translator.is_only_waiting_for_usage(), reader.translator.has_finished()) {
-            (true, _) => Some(USAGE_GRACE),
-            (false, true) => Some(END_GRACE),
-            (false, false) => None,
-        };
-        let next = session.wait(scope, limit, answer.body.next()).await?;
-        // The session may have sent `message_start` while we waited.
-        if session.is_committed() {
-            reader.translator.mark_started();
-        }
-        let mut out = BytesMut::new();
-        let read = match next {
-            Some(Ok(Some(bytes))) => reader.bytes(&bytes, &mut out),
-            Some(Ok(None)) => reader.end(End::Eof, &mut out),
-            Some(Err(error)) => Err(error),
-            None => reader.end(End::AfterDone, &mut out),
-        };
-        scope.tally(reader.translator.tally());
-        if !out.is_empty() && reader.translator.has_content() {
-            scope.content();
-        }
-        if read.is_ok() && reader.translator.is_done() {
-            return Ok(out);
-        }
-        // What came before a failure in the same bytes is the client's.
-        if !out.is_empty() {
-            session.send(out).await;
-        }
-        read?;
+) -> Reading {
+    let next = answer.body.next();
+    let next = match (reader.translator.is_only_waiting_for_usage(), reader.translator.has_finished()) {
+        (true, _) => session.wait(scope, tokio::time::timeout(USAGE_GRACE, next)).await,
+        (false, true) => session.wait(scope, tokio::time::timeout(END_GRACE, next)).await,
+        (false, false) => session.wait(scope, next).await.map(Ok),
+    };
+    // The session may have sent `message_start` while we waited.
+    if session.is_committed() {
+        reader.translator.mark_started();
     }
+    let mut out = BytesMut::new();
+    let read = match next {
+        Ok(Ok(Ok(Some(bytes)))) => reader.bytes(&bytes, &mut out),
+        Ok(Ok(Ok(None))) => reader.end(End::Eof, &mut out),
+        Ok(Ok(Err(error))) | Err(error) => Err(error),
+        // Nothing more came in the time of grace.
+        Ok(Err(_)) => reader.end(End::AfterDone, &mut out),
+    };
+    scope.tally(reader.translator.tally());
+    if !out.is_empty() && reader.translator.has_content() {
+        scope.content();
+    }
+    Reading { out, failed: read.err() }
 }
 
+/// Reads a provider that answers JSON to a stream.
 async fn convert(
     answer: &mut Answer,
     reader: &mut Reader<'_>,
     scope: &mut Scope<'_>,
     session: &mut Session<'_>,
-) -> Result<BytesMut, GatewayError> {
-    let body = session.wait(scope, None, answer.body.read_all()).await?.unwrap_or_else(|| Err(unreachable_wait()))?;
+) -> Reading {
+    let body = session.wait(scope, answer.body.read_all()).await;
     if session.is_committed() {
         reader.translator.mark_started();
     }
     let mut out = BytesMut::new();
-    reader.json(&body, &mut out)?;
-    scope.tally(reader.translator.tally());
-    scope.content();
-    Ok(out)
+    let read = body.and_then(|body| body).and_then(|body| reader.json(&body, &mut out));
+    if read.is_ok() {
+        scope.tally(reader.translator.tally());
+        scope.content();
+    }
+    Reading { out, failed: read.err() }
 }

@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::{App, reply};
 use crate::catalog::ProviderId;
 use crate::config::OWN_NAME;
+use crate::dispatch::Dispatcher;
+use crate::providers::circuit::{Reading, State};
 
 #[derive(Serialize)]
 struct About {
@@ -47,9 +49,19 @@ pub async fn alive() -> HttpResponse {
 struct Readiness<'a> {
     status: &'static str,
     providers: BTreeMap<&'a str, &'static str>,
+    /// Those that are not closed: models that are left alone because they keep failing.
+    circuits: Vec<Circuit<'a>>,
 }
 
-/// The process can serve: it is not about to stop, and at least one provider has its key.
+#[derive(Serialize)]
+struct Circuit<'a> {
+    provider: &'a str,
+    model: String,
+    state: &'static str,
+}
+
+/// The process can serve: it is not about to stop, and at least one provider has its key. A provider that fails is
+/// shown, but a new process would not cure it.
 pub async fn ready(app: web::Data<App>) -> HttpResponse {
     let catalog = &app.dispatcher.catalog;
     let (status, mut response) = match (app.is_draining(), catalog.any_usable()) {
@@ -59,5 +71,17 @@ pub async fn ready(app: web::Data<App>) -> HttpResponse {
     };
     let state = |id| if catalog.is_usable(id) { "ready" } else { "no key" };
     let providers = (0u16..).map(ProviderId).zip(catalog.providers()).map(|(id, name)| (name.as_str(), state(id)));
-    response.json(Readiness { status, providers: providers.collect() })
+    response.json(Readiness { status, providers: providers.collect(), circuits: circuits(&app.dispatcher) })
+}
+
+fn circuits(dispatcher: &Dispatcher) -> Vec<Circuit<'_>> {
+    let mut readings = dispatcher.providers.circuits().readings();
+    readings.retain(|reading| reading.state != State::Closed);
+    readings.sort_by_key(|reading| (reading.provider.0, reading.model.0));
+    let circuit = |reading: Reading| Circuit {
+        provider: dispatcher.catalog.provider_name(reading.provider),
+        model: dispatcher.catalog.label(reading.model),
+        state: reading.state.as_str(),
+    };
+    readings.into_iter().map(circuit).collect()
 }

@@ -20,7 +20,7 @@ pub fn error(request: &HttpRequest, error: &GatewayError) -> HttpResponse {
         response.reason("Overloaded");
     }
     response.insert_header(("x-should-retry", if retry { "true" } else { "false" }));
-    if let Some(seconds) = error.retry_after {
+    if let Some(seconds) = error.retry_after_told() {
         response.insert_header((header::RETRY_AFTER, seconds));
     }
     if let Some(provider) = &error.provider {

@@ -11,8 +11,9 @@ use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder
 
 use super::emitter::Flush;
 use super::families::Families;
-use super::observation::{CallOutcome, ErrorLabel, Observation, Outcome, Rejection, RequestEnded};
+use super::observation::{CallOutcome, ErrorLabel, Observation, Outcome, Rejection, RequestEnded, RetryReason};
 use crate::catalog::{Catalog, ModelLabel, ProviderId};
+use crate::providers::circuit::{Reading, State};
 use crate::translate::dropped::{KNOWN_FIELDS, OTHER};
 
 /// How long a scrape waits for a worker that does not answer; what it holds is then missing from this scrape.
@@ -34,7 +35,11 @@ pub struct Metrics {
     /// By [`ModelLabel`].
     models: Vec<Option<ModelSeries>>,
     emitters: Vec<Recipient<Flush>>,
+    circuits: Circuits,
 }
+
+/// Tells how all circuits stand.
+pub type Circuits = Box<dyn Fn() -> Vec<Reading> + Send>;
 
 /// The series of one model, looked up once.
 struct ModelSeries {
@@ -57,9 +62,14 @@ struct ModelSeries {
 impl Metrics {
     /// Registers all families, with every series of the catalog at 0: a series that is born with its first
     /// increment loses it to `rate()`, and a model without errors would be missing from the error panels.
-    pub fn new(registry: Registry, catalog: Arc<Catalog>, build: &Build) -> prometheus::Result<Metrics> {
+    pub fn new(
+        registry: Registry,
+        catalog: Arc<Catalog>,
+        circuits: Circuits,
+        build: &Build,
+    ) -> prometheus::Result<Metrics> {
         let families = Families::register(&registry)?;
-        let mut metrics = Metrics { registry, families, catalog, models: Vec::new(), emitters: Vec::new() };
+        let mut metrics = Metrics { registry, families, catalog, models: Vec::new(), emitters: Vec::new(), circuits };
         for (label, name) in metrics.catalog.fixed_labels() {
             metrics.add_model(label, name);
         }
@@ -68,7 +78,11 @@ impl Metrics {
             for outcome in CallOutcome::ALL {
                 families.provider_requests.with_label_values(&[provider.as_str(), outcome.as_str()]);
             }
+            for reason in RetryReason::ALL {
+                families.retries.with_label_values(&[provider.as_str(), reason.as_str()]);
+            }
             families.provider_latency.with_label_values(&[provider]);
+            families.provider_queue_wait.with_label_values(&[provider]);
             families.provider_inflight.with_label_values(&[provider]);
         }
         for model in metrics.catalog.listed() {
@@ -155,6 +169,14 @@ impl Metrics {
                 let names = [self.catalog.provider_name(from), self.catalog.provider_name(to)];
                 self.families.fallbacks.with_label_values(&names).inc();
             }
+            Observation::Retry { provider, reason } => {
+                let name = self.catalog.provider_name(provider);
+                self.families.retries.with_label_values(&[name, reason.as_str()]).inc();
+            }
+            Observation::QueueWait { provider, waited } => {
+                let name = self.catalog.provider_name(provider);
+                self.families.provider_queue_wait.with_label_values(&[name]).observe(waited.as_secs_f64());
+            }
             Observation::Dropped { field } => self.families.translation_dropped.with_label_values(&[field]).inc(),
             Observation::OutOfOrder => self.families.streams_out_of_order.inc(),
             Observation::RateLimitRemaining { provider, kind, remaining } => {
@@ -210,6 +232,14 @@ impl Metrics {
     }
 
     fn render(&self) -> Vec<u8> {
+        for Reading { provider, model, state } in (self.circuits)() {
+            let names = [self.catalog.provider_name(provider), &self.catalog.label(model)];
+            self.families.circuit_state.with_label_values(&names).set(match state {
+                State::Closed => 0,
+                State::HalfOpen => 1,
+                State::Open => 2,
+            });
+        }
         let mut text = Vec::with_capacity(64 * 1024);
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             log::error!("the metrics could not be rendered: {error}");

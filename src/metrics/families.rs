@@ -23,6 +23,9 @@ const PER_TOKEN: [f64; 14] = [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0
 /// Seconds: 50 us to 100 ms.
 const OVERHEAD: [f64; 11] = [5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 1e-1];
 
+/// Seconds: from no wait at all to the longest that is worth it.
+const QUEUE_WAIT: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
 /// All families, registered.
 #[derive(Debug, Clone)]
 pub struct Families {
@@ -44,7 +47,10 @@ pub struct Families {
     pub provider_requests: IntCounterVec,
     pub provider_latency: HistogramVec,
     pub provider_inflight: IntGaugeVec,
+    pub provider_queue_wait: HistogramVec,
+    pub retries: IntCounterVec,
     pub fallbacks: IntCounterVec,
+    pub circuit_state: IntGaugeVec,
     pub ratelimit_remaining: GaugeVec,
     pub translation_dropped: IntCounterVec,
     pub streams_out_of_order: IntCounter,
@@ -153,6 +159,22 @@ impl Families {
                 "gateway_provider_inflight",
                 "Calls to a provider that are open now.",
                 &["provider"],
+            )?,
+            provider_queue_wait: make.histogram(
+                "gateway_provider_queue_wait_seconds",
+                "Seconds that a request waited for its turn at a provider whose concurrent calls are bounded.",
+                &["provider"],
+                QUEUE_WAIT.to_vec(),
+            )?,
+            retries: make.counter(
+                "gateway_retries_total",
+                "Times that the same provider was asked again because an attempt failed.",
+                &["provider", "reason"],
+            )?,
+            circuit_state: make.gauge(
+                "gateway_circuit_state",
+                "Whether a model of a provider is left alone because it keeps failing: 0 closed, 1 half-open, 2 open.",
+                &["provider", "model"],
             )?,
             fallbacks: make.counter(
                 "gateway_fallbacks_total",

@@ -35,6 +35,16 @@ pub enum Observation {
         from: ProviderId,
         to: ProviderId,
     },
+    /// An attempt failed, and the same provider is asked again.
+    Retry {
+        provider: ProviderId,
+        reason: RetryReason,
+    },
+    /// A request had its turn at a provider whose calls are bounded, or gave up after this time.
+    QueueWait {
+        provider: ProviderId,
+        waited: Duration,
+    },
     /// A field was not sent to the provider.
     Dropped {
         field: &'static str,
@@ -186,7 +196,7 @@ impl CallOutcome {
         match cause {
             Cause::RateLimited => CallOutcome::RateLimited,
             Cause::Timeout => CallOutcome::Timeout,
-            Cause::Unreachable => CallOutcome::Connect,
+            Cause::Unreachable | Cause::ConnectTimeout | Cause::Disconnected => CallOutcome::Connect,
             Cause::InvalidResponse | Cause::Interrupted => CallOutcome::InvalidResponse,
             Cause::ProviderFailed | Cause::Overloaded => CallOutcome::ServerError,
             // Ours to end, not the provider's doing.
@@ -206,6 +216,32 @@ impl CallOutcome {
             CallOutcome::Connect => "connect",
             CallOutcome::InvalidResponse => "invalid_response",
             CallOutcome::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Why the same provider was asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryReason {
+    /// There was no connection.
+    Connect,
+    /// The connection was closed before an answer came.
+    Disconnected,
+    RateLimited,
+    ServerError,
+}
+
+impl RetryReason {
+    pub const ALL: [RetryReason; 4] =
+        [RetryReason::Connect, RetryReason::Disconnected, RetryReason::RateLimited, RetryReason::ServerError];
+
+    /// As it stands in the label `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RetryReason::Connect => "connect",
+            RetryReason::Disconnected => "disconnected",
+            RetryReason::RateLimited => "rate_limited",
+            RetryReason::ServerError => "server_error",
         }
     }
 }

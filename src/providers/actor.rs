@@ -38,9 +38,11 @@ impl ProviderActor {
         ProviderActor { provider, client, headers, emitter }
     }
 
-    fn request(&self, stream: bool) -> awc::ClientRequest {
+    fn request(&self, stream: bool, deadline: Instant) -> awc::ClientRequest {
         let accept = if stream { "text/event-stream" } else { "application/json" };
+        let left = deadline.saturating_duration_since(Instant::now());
         let mut request = self.client.post(&self.provider.url).insert_header((header::ACCEPT, accept));
+        request = request.timeout(left.min(self.provider.first_byte_timeout));
         for (name, value) in &self.headers {
             request = request.insert_header((name.clone(), value.clone()));
         }
@@ -56,11 +58,11 @@ impl Handler<Call> for ProviderActor {
     type Result = Cancellable<Result<SendWrapper<Answer>, GatewayError>>;
 
     fn handle(&mut self, call: Call, _: &mut Self::Context) -> Self::Result {
-        let request = self.request(call.stream);
+        let request = self.request(call.stream, call.deadline);
         let (provider, emitter) = (self.provider.clone(), self.emitter.clone());
         Cancellable(Box::pin(async move {
             let begun = Instant::now();
-            let mut guard = CallGuard::new(provider.id, emitter.clone());
+            let mut guard = CallGuard::new(provider.id, emitter.clone(), call.leave);
             let answer = match request.send_body(call.body).await {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -78,7 +80,7 @@ impl Handler<Call> for ProviderActor {
                 status: answer.status().as_u16(),
                 retry_after: text(header::RETRY_AFTER).and_then(|value| retry_after(value.trim())),
                 is_event_stream: text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/event-stream")),
-                body: AnswerBody::new(answer, content_length, begun, &provider, guard),
+                body: AnswerBody::new(answer, content_length, call.deadline, &provider, guard),
             }))
         }))
     }
@@ -112,10 +114,10 @@ fn send_error(error: &SendRequestError) -> GatewayError {
     match error {
         SendRequestError::Timeout => GatewayError::new(Cause::Timeout, "The provider did not begin to answer in time"),
         SendRequestError::Connect(ConnectError::Timeout) => {
-            GatewayError::new(Cause::Timeout, "The provider could not be reached in time")
+            GatewayError::new(Cause::ConnectTimeout, "The provider could not be reached in time")
         }
         SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => {
-            GatewayError::new(Cause::Unreachable, "The provider closed the connection without an answer")
+            GatewayError::new(Cause::Disconnected, "The provider closed the connection without an answer")
         }
         SendRequestError::Connect(error) => {
             log::warn!("no connection to the provider: {error}");

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::LocalBoxStream;
 
 use super::Provider;
+use super::protocol::Leave;
 use crate::catalog::ProviderId;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::emitter::Emitter;
@@ -35,7 +36,7 @@ impl AnswerBody {
     pub(super) fn new(
         answer: impl futures_util::Stream<Item = Result<Bytes, PayloadError>> + 'static,
         content_length: Option<u64>,
-        begun: Instant,
+        deadline: Instant,
         provider: &Provider,
         guard: CallGuard,
     ) -> AnswerBody {
@@ -43,7 +44,7 @@ impl AnswerBody {
             bytes: answer.boxed_local(),
             missing: content_length,
             idle_timeout: provider.idle_timeout,
-            deadline: begun + provider.total_timeout,
+            deadline,
             max_answer: provider.max_answer,
             ended: false,
             guard,
@@ -116,6 +117,11 @@ impl AnswerBody {
         start.freeze()
     }
 
+    /// Says that the answer has begun well.
+    pub fn answers(&mut self) {
+        self.guard.leave.pass.answers();
+    }
+
     /// Says how the call went. Without it, it was cancelled.
     pub fn settle(&mut self, outcome: CallOutcome) {
         self.guard.settle(outcome);
@@ -134,21 +140,23 @@ impl AnswerBody {
     }
 }
 
-/// Tells the metrics once how a call ended, whatever happens to it.
+/// Tells the metrics and the circuit once how a call ended, whatever happens to it, and holds its place until then.
 pub(super) struct CallGuard {
     provider: ProviderId,
     emitter: Emitter,
+    leave: Leave,
     settled: bool,
 }
 
 impl CallGuard {
-    pub(super) fn new(provider: ProviderId, emitter: Emitter) -> CallGuard {
+    pub(super) fn new(provider: ProviderId, emitter: Emitter, leave: Leave) -> CallGuard {
         emitter.record(Observation::CallStarted { provider });
-        CallGuard { provider, emitter, settled: false }
+        CallGuard { provider, emitter, leave, settled: false }
     }
 
     pub(super) fn settle(&mut self, outcome: CallOutcome) {
         if !std::mem::replace(&mut self.settled, true) {
+            self.leave.pass.settle(outcome);
             self.emitter.record(Observation::CallEnded { provider: self.provider, outcome });
         }
     }

@@ -39,7 +39,6 @@ pub(super) fn client(provider: &Provider) -> Client {
         .limit(0);
     Client::builder()
         .connector(connector)
-        .timeout(provider.first_byte_timeout)
         // A redirect would carry prompt and key to another host.
         .disable_redirects()
         .no_default_headers()

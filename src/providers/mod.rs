@@ -5,26 +5,32 @@
 
 mod actor;
 pub mod body;
+pub mod circuit;
 mod client;
+mod places;
 pub mod protocol;
 
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use bytes::Bytes;
 use rustls::ClientConfig;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use self::actor::ProviderActor;
-use self::protocol::{Answer, Call};
-use crate::catalog::{Catalog, ProviderId};
+use self::circuit::Circuits;
+use self::places::Places;
+use self::protocol::{Answer, Call, Leave};
+use crate::catalog::{Catalog, ProviderId, Route};
 use crate::config::Settings;
 use crate::config::secrets::Secrets;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::emitter::Emitter;
+use crate::metrics::observation::Observation;
 
 /// Everything there is to know about a provider.
 pub struct Provider {
@@ -39,7 +45,9 @@ pub struct Provider {
     connect_timeout: Duration,
     first_byte_timeout: Duration,
     idle_timeout: Duration,
-    total_timeout: Duration,
+    /// For one request, all attempts together.
+    pub total_timeout: Duration,
+    places: Option<Places>,
     /// The largest answer that is not streamed, in bytes.
     max_answer: usize,
 }
@@ -74,6 +82,7 @@ pub fn directory(settings: &Settings, secrets: &Secrets, catalog: &Catalog) -> R
             first_byte_timeout: config.first_byte_timeout,
             idle_timeout: config.idle_timeout,
             total_timeout: config.total_timeout,
+            places: Places::new(config),
             max_answer: usize::try_from(settings.server.max_body.as_u64()).unwrap_or(usize::MAX),
         })))
     };
@@ -84,6 +93,7 @@ pub fn directory(settings: &Settings, secrets: &Secrets, catalog: &Catalog) -> R
 pub struct Providers {
     /// By [`ProviderId`].
     slots: Vec<Option<Slot>>,
+    circuits: Arc<Circuits>,
     emitter: Emitter,
 }
 
@@ -94,13 +104,18 @@ struct Slot {
 
 impl Providers {
     /// Starts the actors of the current worker.
-    pub fn start(directory: &Directory, emitter: &Emitter) -> Providers {
+    pub fn start(directory: &Directory, circuits: Arc<Circuits>, emitter: &Emitter) -> Providers {
         let slot = |provider: &Option<Arc<Provider>>| {
             let provider = provider.clone()?;
             let address = RefCell::new(ProviderActor::new(provider.clone(), emitter.clone()).start());
             Some(Slot { provider, address })
         };
-        Providers { slots: directory.iter().map(slot).collect(), emitter: emitter.clone() }
+        Providers { slots: directory.iter().map(slot).collect(), circuits, emitter: emitter.clone() }
+    }
+
+    /// Which models are left alone.
+    pub fn circuits(&self) -> &Circuits {
+        &self.circuits
     }
 
     fn slot(&self, id: ProviderId) -> Result<&Slot, GatewayError> {
@@ -113,24 +128,44 @@ impl Providers {
         self.slot(id).map(|slot| &slot.provider)
     }
 
-    /// Sends a request body to a provider; the answer's head has arrived when this returns. Dropping the future
-    /// closes the connection.
-    pub async fn call(&self, id: ProviderId, call: Call) -> Result<Answer, GatewayError> {
-        let slot = self.slot(id)?;
-        let address = slot.address.borrow().clone();
-        let address = match address.connected() {
-            true => address,
-            // A panic in a handler ends an actor, and a supervisor would not start it again.
-            false => {
-                log::error!("the actor of provider {} had died and is started again", slot.provider.name);
-                let fresh = ProviderActor::new(slot.provider.clone(), self.emitter.clone()).start();
-                slot.address.replace(fresh.clone());
-                fresh
+    /// Sends a request body to a provider; the answer's head has arrived when this returns. Fails at once when the
+    /// circuit is open, and waits its turn where the calls are bounded. Dropping the future closes the connection.
+    pub async fn call(
+        &self,
+        route: &Route,
+        body: Bytes,
+        stream: bool,
+        deadline: Instant,
+    ) -> Result<Answer, GatewayError> {
+        let slot = self.slot(route.provider)?;
+        let circuit = self.circuits.of(route);
+        // Nobody need wait for a place that must not be used.
+        circuit.check()?;
+        let place = match &slot.provider.places {
+            Some(places) => {
+                let begun = Instant::now();
+                let place = places.take().await;
+                self.emitter.record(Observation::QueueWait { provider: route.provider, waited: begun.elapsed() });
+                Some(place?)
             }
+            None => None,
         };
-        match address.send(call).await {
+        let leave = Leave { pass: circuit.admit()?, _place: place };
+        match self.actor(slot).send(Call { body, stream, deadline, leave }).await {
             Ok(answer) => answer.map(|answer| answer.take()),
             Err(_) => Err(GatewayError::new(Cause::Internal, "the gateway failed while it called the provider")),
         }
+    }
+
+    fn actor(&self, slot: &Slot) -> Addr<ProviderActor> {
+        let address = slot.address.borrow().clone();
+        if address.connected() {
+            return address;
+        }
+        // A panic in a handler ends an actor, and a supervisor would not start it again.
+        log::error!("the actor of provider {} had died and is started again", slot.provider.name);
+        let fresh = ProviderActor::new(slot.provider.clone(), self.emitter.clone()).start();
+        slot.address.replace(fresh.clone());
+        fresh
     }
 }

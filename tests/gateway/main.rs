@@ -1,6 +1,8 @@
 //! The gateway as its clients see it: over real sockets, with a file for each thing that they can see.
 
+mod bounded_calls;
 mod broken_streams;
+mod circuits;
 mod command_line;
 mod configuration;
 mod connections;
@@ -19,6 +21,7 @@ mod models;
 #[path = "../protocol/mod.rs"]
 mod protocol;
 mod refusals;
+mod retries;
 mod shutdown;
 mod silence;
 mod streams;

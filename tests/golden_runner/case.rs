@@ -134,7 +134,7 @@ pub fn told(error: &GatewayError) -> Vec<u8> {
         "message": error.message,
         "details": error.details,
         "should_retry": should_retry,
-        "retry_after": error.retry_after,
+        "retry_after": error.retry_after_told(),
     });
     pretty(&told.to_string())
 }

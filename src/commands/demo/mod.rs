@@ -78,7 +78,7 @@ fn configured(
     }];
     for model in &mut settings.models {
         let upstream = model.routes.first().map_or_else(|| "*".to_owned(), |route| route.model.clone());
-        model.routes = vec![Route { provider: SIMULATOR.to_owned(), model: upstream }];
+        model.routes = vec![Route { provider: SIMULATOR.to_owned(), model: upstream, weight: None }];
     }
     Ok(loaded)
 }

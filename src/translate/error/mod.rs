@@ -11,17 +11,10 @@ use self::said::Said;
 use crate::error::{Cause, GatewayError};
 use crate::wire::openai::completion::Completion;
 
-/// Seconds until the next try, when a provider limits the rate and does not say until when (T57): long enough to
-/// be polite, short enough for somebody who waits.
-const DEFAULT_RETRY_AFTER: u64 = 5;
-
 /// A provider's answer that is not a success. `retry_after` in seconds, from its header.
 pub fn answer(status: u16, retry_after: Option<u64>, body: &[u8]) -> GatewayError {
     let said = Said::read(body);
-    let error = from_parts(status, &said);
-    let told = retry_after.or(said.retry_after);
-    let set = (error.cause == Cause::RateLimited).then_some(DEFAULT_RETRY_AFTER);
-    error.retry_after(told.or(set))
+    from_parts(status, &said).retry_after(retry_after.or(said.retry_after))
 }
 
 /// The failure inside a 200, if the body or chunk holds one (T53, T54, T58).

@@ -32,7 +32,12 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let environment = [("GATEWAYZ_API_KEYS", CLIENT_KEY), ("METRICS_TOKEN", METRICS_TOKEN)];
+        let environment = [
+            ("GATEWAYZ_API_KEYS", CLIENT_KEY),
+            ("METRICS_TOKEN", METRICS_TOKEN),
+            // Most tests script each exchange with the provider.
+            ("GATEWAYZ__RETRY__MAX_ATTEMPTS", "1"),
+        ];
         Setup { sections: Vec::new(), lists: String::new(), environment: Environment::default() }
             .in_section("server", "host = \"127.0.0.1\"\nport = 0\nworkers = 2")
             .with_environment(&environment)
@@ -88,6 +93,11 @@ impl Setup {
     pub fn without_environment(mut self, variable: &str) -> Setup {
         self.environment.remove(variable);
         self
+    }
+
+    /// With retries, as these lines say.
+    pub fn retrying(self, lines: &str) -> Setup {
+        self.without_environment("GATEWAYZ__RETRY__MAX_ATTEMPTS").in_section("retry", lines)
     }
 
     /// The file as a user would write it.

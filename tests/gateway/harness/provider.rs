@@ -34,9 +34,14 @@ impl Provider {
         self.exchanges.recv_timeout(PATIENCE).expect("the gateway asks the provider")
     }
 
+    /// The next request, if one has come.
+    pub fn try_accept(&self) -> Option<Exchange> {
+        self.exchanges.try_recv().ok()
+    }
+
     /// Whether nobody has asked since the last [`Provider::accept`].
     pub fn is_idle(&self) -> bool {
-        self.exchanges.try_recv().is_err()
+        self.try_accept().is_none()
     }
 }
 
