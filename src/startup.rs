@@ -28,7 +28,7 @@ use crate::config::{Settings, Stream};
 use crate::dispatch::closing::Closing;
 use crate::dispatch::{Dispatcher, StreamRules, random_id};
 use crate::handlers::{App, methods, request_id};
-use crate::metrics::actor::{Build, Metrics};
+use crate::metrics::actor::{Build, Collect, Conclude, Metrics};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::families::latency_seconds;
 use crate::providers::circuit::Circuits;
@@ -64,6 +64,7 @@ pub struct Gateway {
     address: SocketAddr,
     draining: Arc<AtomicBool>,
     drain: Drain,
+    metrics: Addr<Metrics>,
     /// Keeps the metrics actor's thread.
     metrics_arbiter: Arbiter,
 }
@@ -110,6 +111,7 @@ impl Gateway {
         let drain = Drain { notice: server.drain_notice, open: server.drain, closing: closing_sender };
         let directory = providers::directory(&settings, &secrets, &catalog).map_err(io::Error::other)?;
         let flag = draining.clone();
+        let metrics_actor = metrics.clone();
         let factory = move || {
             let emitter = Emitter::start(metrics.clone());
             let dispatcher = Rc::new(Dispatcher {
@@ -151,7 +153,7 @@ impl Gateway {
             .disable_signals()
             .listen(listener)?
             .run();
-        Ok(Gateway { server, address, draining, drain, metrics_arbiter })
+        Ok(Gateway { server, address, draining, drain, metrics: metrics_actor, metrics_arbiter })
     }
 
     /// The address that it listens on.
@@ -172,6 +174,9 @@ impl Gateway {
             result = self.server => result,
             () = stop_in_order(stop, handle, self.draining, self.drain) => Ok(()),
         };
+        // Workers hand over what they hold when they end; those that have not ended yet are asked.
+        let _ = self.metrics.send(Collect).await;
+        let _ = self.metrics.send(Conclude).await;
         self.metrics_arbiter.stop();
         result
     }

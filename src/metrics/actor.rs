@@ -316,3 +316,23 @@ impl Handler<Render> for Metrics {
         self.render()
     }
 }
+
+/// Writes the totals into the log: nobody can scrape a gateway that has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Conclude;
+
+impl Handler<Conclude> for Metrics {
+    type Result = ();
+
+    fn handle(&mut self, _: Conclude, _: &mut Self::Context) {
+        let sum = |of: fn(&ModelSeries) -> u64| self.models.iter().flatten().map(of).sum::<u64>();
+        log::info!(
+            "ended after {} requests: {} errors, {} cancelled, {} tokens",
+            sum(|model| model.requests.get()),
+            sum(|model| model.errors.get()),
+            sum(|model| model.cancelled.get()),
+            sum(|model| model.tokens_used.get())
+        );
+    }
+}

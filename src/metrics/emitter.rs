@@ -19,32 +19,37 @@ const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Records observations; one for all code of a worker, cheap to clone.
 #[derive(Clone)]
-pub struct Emitter {
-    held: Rc<RefCell<Vec<Observation>>>,
+pub struct Emitter(Rc<Held>);
+
+/// What has not been sent yet. Sent when the worker ends.
+struct Held {
+    observations: RefCell<Vec<Observation>>,
     metrics: Addr<Metrics>,
 }
 
 impl Emitter {
     /// Starts the emitter of the current worker and makes it known to the metrics actor.
     pub fn start(metrics: Addr<Metrics>) -> Emitter {
-        let emitter = Emitter { held: Rc::default(), metrics };
+        let emitter = Emitter(Rc::new(Held { observations: RefCell::default(), metrics }));
         let collector = Collector { emitter: emitter.clone() }.start();
-        emitter.metrics.do_send(Register(collector.recipient()));
+        emitter.0.metrics.do_send(Register(collector.recipient()));
         emitter
     }
 
     /// Takes an observation in.
     pub fn record(&self, observation: Observation) {
         let full = {
-            let mut held = self.held.borrow_mut();
+            let mut held = self.0.observations.borrow_mut();
             held.push(observation);
             held.len() >= FULL
         };
         if full {
-            self.send();
+            self.0.send();
         }
     }
+}
 
+impl Held {
     fn send(&self) {
         let batch = self.take();
         if !batch.is_empty() {
@@ -53,7 +58,13 @@ impl Emitter {
     }
 
     fn take(&self) -> Vec<Observation> {
-        std::mem::take(&mut *self.held.borrow_mut())
+        std::mem::take(&mut *self.observations.borrow_mut())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.send();
     }
 }
 
@@ -71,7 +82,7 @@ impl Actor for Collector {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(INTERVAL, |collector, _| collector.emitter.send());
+        context.run_interval(INTERVAL, |collector, _| collector.emitter.0.send());
     }
 }
 
@@ -79,6 +90,6 @@ impl Handler<Flush> for Collector {
     type Result = MessageResult<Flush>;
 
     fn handle(&mut self, _: Flush, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.emitter.take())
+        MessageResult(self.emitter.0.take())
     }
 }

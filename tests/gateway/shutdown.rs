@@ -51,6 +51,8 @@ fn on_sigterm_it_gives_notice_and_open_streams_finish() {
     assert_eq!(transcript.events.last().unwrap().name, "message_stop");
     assert_eq!(process.wait().code(), Some(0), "{}", process.err.text());
     assert!(provider.is_idle());
+    // 10 tokens in and 3 out: the last request is counted, though nobody can scrape it any more.
+    process.err.wait_for("ended after 1 requests: 0 errors, 0 cancelled, 13 tokens");
 }
 
 #[test]
