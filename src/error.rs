@@ -26,8 +26,10 @@ pub enum Cause {
     /// Content type or encoding that we do not read.
     UnsupportedMedia,
     BodyTooLarge,
-    /// The client did not send its body in time or broke off.
+    /// The client broke off in the middle of its body, or its framing is wrong.
     BodyIncomplete,
+    /// The client did not send its body in time.
+    BodyTimeout,
     /// The provider's rate limit.
     RateLimited,
     /// The provider refuses our key or our credit.
@@ -78,6 +80,7 @@ impl Cause {
             Cause::WrongMethod => (405, InvalidRequestError, false),
             Cause::BodyTooLarge => (413, RequestTooLarge, false),
             Cause::BodyIncomplete => (400, InvalidRequestError, false),
+            Cause::BodyTimeout => (408, InvalidRequestError, true),
             Cause::UnsupportedMedia => (415, InvalidRequestError, false),
             Cause::RateLimited => (429, RateLimitError, true),
             Cause::ProviderAccount => (502, ApiError, false),
@@ -104,6 +107,7 @@ impl Cause {
             | Cause::UnsupportedMedia
             | Cause::BodyTooLarge
             | Cause::BodyIncomplete
+            | Cause::BodyTimeout
             | Cause::Draining => false,
             Cause::RateLimited
             | Cause::ProviderAccount

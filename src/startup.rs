@@ -27,7 +27,7 @@ use crate::config::secrets::{Environment, Secrets};
 use crate::config::{Settings, Stream};
 use crate::dispatch::closing::Closing;
 use crate::dispatch::{Dispatcher, StreamRules, random_id};
-use crate::handlers::{App, methods, request_id};
+use crate::handlers::{App, methods, request_id, unread};
 use crate::metrics::actor::{Build, Collect, Conclude, Metrics};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::families::latency_seconds;
@@ -132,12 +132,14 @@ impl Gateway {
                 counting: counting.clone(),
                 draining: flag.clone(),
                 max_body: bytes(settings.server.max_body),
+                body_timeout: settings.server.client_body_timeout,
             };
             WebApp::new()
                 .app_data(web::Data::new(app))
                 // The last one is the first that a request meets.
                 .wrap(http_metrics.clone())
                 .wrap(from_fn(methods::known))
+                .wrap(from_fn(unread::close))
                 .wrap(from_fn(request_id::assign))
                 .configure(routes::table)
         };

@@ -55,6 +55,9 @@ pub struct Server {
     /// How long a client may take to send the head of its request.
     #[serde(with = "humantime_serde")]
     pub client_header_timeout: Duration,
+    /// How long a client may take to send the body of its request, in all.
+    #[serde(with = "humantime_serde")]
+    pub client_body_timeout: Duration,
     /// After SIGTERM: how long the listener stays open while new requests are turned away.
     #[serde(with = "humantime_serde")]
     pub drain_notice: Duration,

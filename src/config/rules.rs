@@ -18,6 +18,14 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
             say(format!("auth.key_sha256[{at}]"), "not a SHA-256 in 64 hex digits (see `gatewayz keygen`)".into());
         }
     }
+    for (name, duration) in [
+        ("client_header_timeout", settings.server.client_header_timeout),
+        ("client_body_timeout", settings.server.client_body_timeout),
+    ] {
+        if duration.is_zero() {
+            say(format!("server.{name}"), "must be longer than 0".into());
+        }
+    }
     for (name, duration) in
         [("ping_interval", settings.stream.ping_interval), ("commit_after", settings.stream.commit_after)]
     {

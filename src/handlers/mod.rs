@@ -2,6 +2,7 @@
 //!
 //! Does not know OpenAI's types, awc, prometheus or the keys of providers.
 
+mod body;
 pub mod count_tokens;
 pub mod health;
 pub mod messages;
@@ -10,16 +11,16 @@ pub mod metrics;
 pub mod models;
 pub mod reply;
 pub mod request_id;
+pub mod unread;
+pub mod until_end;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix::Addr;
 use actix_web::HttpRequest;
-use actix_web::http::header;
-use actix_web::web::{Bytes, BytesMut, Payload};
-use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
 use crate::auth::{ClientKeys, MetricsToken};
@@ -27,9 +28,6 @@ use crate::dispatch::Dispatcher;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::actor::Metrics;
 use crate::metrics::observation::{Observation, Rejection};
-
-/// What is set aside for a body before any of it has come, in bytes: an announcement costs nothing.
-const FIRST_BODY_BUFFER: usize = 64 * 1024;
 
 /// What the handlers of one worker share.
 pub struct App {
@@ -43,6 +41,8 @@ pub struct App {
     pub draining: Arc<AtomicBool>,
     /// Bytes.
     pub max_body: usize,
+    /// For a body as a whole, so that one in drips holds nothing for long.
+    pub body_timeout: Duration,
 }
 
 impl App {
@@ -77,47 +77,5 @@ impl App {
 
     fn reject(&self, reason: Rejection) {
         self.dispatcher.emitter.record(Observation::Rejected(reason));
-    }
-
-    /// Reads a JSON body within the bound.
-    async fn read_body(&self, request: &HttpRequest, mut payload: Payload) -> Result<Bytes, GatewayError> {
-        self.readable(request).inspect_err(|_| self.reject(Rejection::Validation))?;
-        let announced =
-            request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let too_large = announced.is_some_and(|length: usize| length > self.max_body);
-        let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(FIRST_BODY_BUFFER));
-        let mut read = 0usize;
-        while let Some(bytes) = payload.next().await {
-            let bytes = bytes.map_err(|_| GatewayError::new(Cause::BodyIncomplete, "the request body broke off"))?;
-            read = read.saturating_add(bytes.len());
-            if !too_large && read <= self.max_body {
-                body.extend_from_slice(&bytes);
-            } else if read > 2 * self.max_body {
-                break;
-            }
-        }
-        // What is too large is read on for a while all the same: clients that are still sending when the answer
-        // comes report a broken connection instead of the answer.
-        if too_large || read > self.max_body {
-            self.reject(Rejection::TooLarge);
-            let message = format!("Request exceeds the maximum size of {} bytes", self.max_body);
-            return Err(GatewayError::new(Cause::BodyTooLarge, message));
-        }
-        Ok(body.freeze())
-    }
-
-    fn readable(&self, request: &HttpRequest) -> Result<(), GatewayError> {
-        let text = |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
-        let media_type = text(header::CONTENT_TYPE).and_then(|kind| kind.split(';').next()).map(str::trim);
-        if media_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("application/json")) {
-            return Err(GatewayError::new(Cause::UnsupportedMedia, "content-type must be application/json"));
-        }
-        if text(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-            return Err(GatewayError::new(
-                Cause::UnsupportedMedia,
-                "compressed request bodies are not supported; send it plain",
-            ));
-        }
-        Ok(())
     }
 }

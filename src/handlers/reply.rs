@@ -26,8 +26,9 @@ pub fn error(request: &HttpRequest, error: &GatewayError) -> HttpResponse {
     if let Some(provider) = &error.provider {
         response.insert_header((request_id::PROVIDER_HEADER, provider.as_str()));
     }
-    if error.cause == Cause::Draining {
-        response.insert_header((header::CONNECTION, "close"));
+    // Where the next request would begin is not known after a body that did not come to its end.
+    if matches!(error.cause, Cause::Draining | Cause::BodyIncomplete | Cause::BodyTimeout) {
+        response.force_close();
     }
     let error = ErrorObject { kind, message: &error.message, details: error.details };
     response.json(ErrorEnvelope { kind: ErrorTag::Error, error, request_id: &id })

@@ -24,5 +24,6 @@ mod refusals;
 mod retries;
 mod shutdown;
 mod silence;
+mod slow_clients;
 mod streams;
 mod token_counts;

@@ -76,6 +76,12 @@ impl Request {
 /// A connection that is kept for the next request.
 pub struct Connection(BufReader<TcpStream>);
 
+impl From<TcpStream> for Connection {
+    fn from(socket: TcpStream) -> Connection {
+        Connection(BufReader::new(socket))
+    }
+}
+
 /// A request on its way. Dropping it hangs up.
 pub struct Call {
     socket: BufReader<TcpStream>,

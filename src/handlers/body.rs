@@ -1,0 +1,103 @@
+//! The body of a client's request: read within a bound and a time.
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::StreamExt;
+
+use super::App;
+use crate::error::{Cause, GatewayError};
+use crate::metrics::observation::Rejection;
+
+/// What is set aside for a body before any of it has come, in bytes: an announcement costs nothing.
+const FIRST_BUFFER: usize = 64 * 1024;
+
+impl App {
+    /// Reads a JSON body within the bound and the time.
+    pub(super) async fn read_body(&self, request: &HttpRequest, payload: Payload) -> Result<Bytes, GatewayError> {
+        readable(request).inspect_err(|_| self.reject(Rejection::Validation))?;
+        let mut reading = Reading::of(self, request);
+        let read = tokio::time::timeout(self.body_timeout, reading.read(payload)).await;
+        if let Ok(Err(broken)) = read {
+            return Err(broken);
+        }
+        if reading.too_large {
+            let message = format!("Request exceeds the maximum size of {} bytes", self.max_body);
+            return Err(GatewayError::new(Cause::BodyTooLarge, message));
+        }
+        if read.is_err() {
+            let message = format!("The request body did not arrive within {:?}", self.body_timeout);
+            return Err(GatewayError::new(Cause::BodyTimeout, message));
+        }
+        Ok(reading.whole())
+    }
+}
+
+/// A body on its way. Unless it arrives whole it is counted as rejected, also when the connection breaks and
+/// nobody is left to tell.
+struct Reading<'a> {
+    app: &'a App,
+    body: BytesMut,
+    too_large: bool,
+    whole: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn of(app: &'a App, request: &HttpRequest) -> Self {
+        let announced: Option<usize> =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        Reading {
+            app,
+            body: BytesMut::with_capacity(announced.unwrap_or(0).min(FIRST_BUFFER)),
+            too_large: announced.is_some_and(|length| length > app.max_body),
+            whole: false,
+        }
+    }
+
+    /// What is too large is read on for a while all the same: clients that are still sending when the answer comes
+    /// report a broken connection instead of the answer.
+    async fn read(&mut self, mut payload: Payload) -> Result<(), GatewayError> {
+        let mut read = 0usize;
+        while let Some(bytes) = payload.next().await {
+            let bytes = bytes.map_err(|_| GatewayError::new(Cause::BodyIncomplete, "the request body broke off"))?;
+            read = read.saturating_add(bytes.len());
+            self.too_large |= read > self.app.max_body;
+            if !self.too_large {
+                self.body.extend_from_slice(&bytes);
+            } else if read > self.app.max_body.saturating_mul(2) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn whole(mut self) -> Bytes {
+        self.whole = true;
+        std::mem::take(&mut self.body).freeze()
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        match (self.whole, self.too_large) {
+            (true, _) => {}
+            (false, true) => self.app.reject(Rejection::TooLarge),
+            (false, false) => self.app.reject(Rejection::Validation),
+        }
+    }
+}
+
+fn readable(request: &HttpRequest) -> Result<(), GatewayError> {
+    let text = |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    let media_type = text(header::CONTENT_TYPE).and_then(|kind| kind.split(';').next()).map(str::trim);
+    if media_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("application/json")) {
+        return Err(GatewayError::new(Cause::UnsupportedMedia, "content-type must be application/json"));
+    }
+    if text(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(GatewayError::new(
+            Cause::UnsupportedMedia,
+            "compressed request bodies are not supported; send it plain",
+        ));
+    }
+    Ok(())
+}

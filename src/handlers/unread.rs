@@ -1,0 +1,47 @@
+//! A request body that nobody reads to its end ends its connection.
+//!
+//! actix does so by itself when the body has a length. What comes in chunks it would read on and throw away until
+//! the client ends it: a client that drips would hold a connection for ever, without a key.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::PayloadError;
+use actix_web::http::header;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage};
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::until_end::UntilEnd;
+
+/// Middleware: keeps hold of a body in chunks until the answer has ended, so that actix takes it for unread rather
+/// than for done with.
+pub async fn close<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<UntilEnd<B, Option<Held>>>, Error> {
+    let held = request.headers().contains_key(header::TRANSFER_ENCODING).then(|| {
+        let held = Held(Rc::new(RefCell::new(request.take_payload())));
+        request.set_payload(Payload::Stream { payload: Box::pin(held.clone()) });
+        held
+    });
+    let response = next.call(request).await?;
+    Ok(response.map_body(|_, body| UntilEnd::new(body, held)))
+}
+
+/// A body that its reader cannot drop.
+#[derive(Clone)]
+pub struct Held(Rc<RefCell<Payload>>);
+
+impl Stream for Held {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_next(context)
+    }
+}
