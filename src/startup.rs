@@ -2,6 +2,8 @@
 //!
 //! Build is apart from run, so that tests can ask which port was taken.
 
+mod write_timeout;
+
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -148,6 +150,7 @@ impl Gateway {
             .max_connections(server.max_connections.div_ceil(workers))
             .client_request_timeout(server.client_header_timeout)
             .keep_alive(KEEP_ALIVE)
+            .on_connect(write_timeout::on_connect(server.client_write_timeout))
             .tcp_nodelay(true)
             // Otherwise a client that hangs up would not stop the call that the provider bills.
             .h1_allow_half_closed(false)

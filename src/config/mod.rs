@@ -58,6 +58,9 @@ pub struct Server {
     /// How long a client may take to send the body of its request, in all.
     #[serde(with = "humantime_serde")]
     pub client_body_timeout: Duration,
+    /// A client that takes nothing of its answer for so long loses its connection.
+    #[serde(with = "humantime_serde")]
+    pub client_write_timeout: Duration,
     /// After SIGTERM: how long the listener stays open while new requests are turned away.
     #[serde(with = "humantime_serde")]
     pub drain_notice: Duration,

@@ -21,9 +21,11 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
     for (name, duration) in [
         ("client_header_timeout", settings.server.client_header_timeout),
         ("client_body_timeout", settings.server.client_body_timeout),
+        ("client_write_timeout", settings.server.client_write_timeout),
     ] {
-        if duration.is_zero() {
-            say(format!("server.{name}"), "must be longer than 0".into());
+        // The kernel counts milliseconds, and takes 0 for its own default.
+        if duration.as_millis() == 0 {
+            say(format!("server.{name}"), "must be at least 1ms".into());
         }
     }
     for (name, duration) in

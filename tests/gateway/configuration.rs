@@ -43,6 +43,7 @@ fn the_defaults_alone_are_a_configuration() {
     assert_eq!((settings.server.host.as_str(), settings.server.port), ("::", 8080));
     assert_eq!(settings.server.max_body.as_u64(), 32 << 20);
     assert_eq!(settings.server.client_body_timeout, Duration::from_secs(60));
+    assert_eq!(settings.server.client_write_timeout, Duration::from_secs(60));
     assert_eq!(settings.stream.ping_interval, Duration::from_secs(10));
     let names: Vec<&str> = settings.providers.iter().map(|provider| provider.name.as_str()).collect();
     assert_eq!(names, ["openrouter", "featherless"]);
@@ -177,8 +178,11 @@ fn wrong_types_and_values_are_named() {
     );
     assert_eq!(mistakes("[stream]\nping_interval = \"0s\"\n", &[]), ["file: stream.ping_interval"]);
     assert_eq!(
-        mistakes("[server]\nclient_header_timeout = \"0s\"\nclient_body_timeout = \"0s\"\n", &[]),
-        ["file: server.client_body_timeout", "file: server.client_header_timeout"]
+        mistakes(
+            "[server]\nclient_header_timeout = \"0s\"\nclient_body_timeout = \"0s\"\nclient_write_timeout = \"999us\"\n",
+            &[]
+        ),
+        ["file: server.client_body_timeout", "file: server.client_header_timeout", "file: server.client_write_timeout"]
     );
     assert_eq!(mistakes("[translation]\nunsupported = \"ignore\"\n", &[]), ["file: translation.unsupported"]);
     assert_eq!(mistakes("[auth]\nkey_sha256 = [\"abc\"]\n", &[]), ["file: auth.key_sha256[0]"]);

@@ -4,9 +4,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
 use crate::harness::gateway::Setup;
 use crate::harness::http::{Connection, Request};
-use crate::harness::message::asking;
+use crate::harness::message::{asking, streaming};
 use crate::harness::{CLIENT_KEY, Gateway, PATIENCE, Provider, eventually};
 
 const REJECTED: &str = "gateway_rejected_requests_total{reason=\"validation\"}";
@@ -185,4 +188,90 @@ fn a_slow_body_within_the_time_is_answered_and_the_connection_serves_again() {
     assert_eq!(first.said(), "well");
     let second = gateway.bare("GET", "/healthz").send_on(connection).reply();
     assert_eq!((second.status, second.header("connection")), (200, None));
+}
+
+/// Room for what a client has not read yet: little, so that the gateway soon has nowhere to write.
+const ROOM: usize = 64 * 1024;
+/// More than all buffers between a provider and its client take.
+const LONG: usize = 16 << 20;
+const PIECE: usize = 16 * 1024;
+
+/// A client that reads only when its test says so.
+fn reluctant(gateway: &Gateway, body: &Value) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(ROOM).unwrap();
+    socket.connect(&gateway.address.into()).unwrap();
+    let mut socket = TcpStream::from(socket);
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let body = body.to_string();
+    let head = head(gateway, &format!("connection: close\r\ncontent-length: {}", body.len()));
+    socket.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    socket
+}
+
+fn inattentive(url: &str) -> Setup {
+    Gateway::setup(url).in_section("server", "client_write_timeout = \"500ms\"")
+}
+
+#[test]
+fn a_client_that_does_not_read_its_stream_loses_it_and_the_providers_call_ends() {
+    let provider = Provider::start();
+    let gateway = inattentive(&provider.url()).start();
+    let client = reluctant(&gateway, &streaming("Hi"));
+    let mut exchange = provider.accept();
+    exchange.begin();
+    let begun = Instant::now();
+    let sent = exchange.text_until_held_back(&"x".repeat(PIECE), 4 * LONG);
+    assert!(sent < 4 * LONG, "all of it was taken in");
+    exchange.wait_until_closed();
+    assert!(begun.elapsed() >= Duration::from_millis(500));
+    let metrics = gateway.metrics_when("the end of the request", |metrics| {
+        metrics.value("gateway_cancelled_requests_total{model=\"claude-test\"}") == 1.0
+    });
+    assert_eq!(metrics.value("gateway_inflight_requests{model=\"claude-test\"}"), 0.0);
+    assert_eq!(metrics.value("gateway_provider_requests_total{outcome=\"cancelled\",provider=\"scripted\"}"), 1.0);
+    assert_eq!(metrics.sum("model_errors_total"), 0.0);
+    drop(client);
+}
+
+#[test]
+fn a_client_that_does_not_read_a_long_answer_loses_its_connection() {
+    let provider = Provider::start();
+    let gateway = inattentive(&provider.url()).start();
+    let mut client = reluctant(&gateway, &asking("Hi"));
+    let begun = Instant::now();
+    provider.accept().say(&"x".repeat(LONG));
+    gateway.metrics_when("the end of the answer", |metrics| {
+        metrics.of("gateway_http_requests_total").any(|(series, _)| series.contains("/v1/messages"))
+    });
+    assert!(begun.elapsed() >= Duration::from_millis(500));
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).expect_err("a connection that was reset");
+    assert!(answer.len() < LONG, "{} bytes", answer.len());
+}
+
+#[test]
+fn a_client_that_reads_slowly_but_steadily_is_not_cut() {
+    let provider = Provider::start();
+    let gateway = inattentive(&provider.url()).start();
+    let mut client = reluctant(&gateway, &streaming("Hi"));
+    let mut exchange = provider.accept();
+    exchange.begin();
+    let talking = std::thread::spawn(move || {
+        for _ in 0..LONG / PIECE {
+            exchange.text(&"x".repeat(PIECE));
+        }
+        exchange.finish();
+    });
+    // Far longer than the time in which something must be taken.
+    let until = Instant::now() + Duration::from_secs(3);
+    let mut some = vec![0; ROOM];
+    while Instant::now() < until {
+        std::thread::sleep(DRIP);
+        client.read_exact(&mut some).unwrap();
+    }
+    let mut rest = String::new();
+    client.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("event: message_stop"), "ended after {} bytes", rest.len());
+    talking.join().unwrap();
 }
