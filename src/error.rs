@@ -60,6 +60,8 @@ pub enum Cause {
     QueueFull,
     /// No provider of this model has a key.
     NoRoute,
+    /// The gateway has as many requests open as it may have.
+    Full,
     /// The gateway is shutting down and takes no new requests.
     Draining,
     /// The gateway is shutting down and cannot wait for this request any longer.
@@ -88,7 +90,7 @@ impl Cause {
             Cause::Timeout | Cause::ConnectTimeout => (504, TimeoutError, true),
             Cause::Overloaded | Cause::Unreachable | Cause::Disconnected => (529, OverloadedError, true),
             Cause::CircuitOpen | Cause::QueueFull => (529, OverloadedError, true),
-            Cause::Draining | Cause::Closing => (529, OverloadedError, true),
+            Cause::Full | Cause::Draining | Cause::Closing => (529, OverloadedError, true),
             Cause::NoRoute => (529, OverloadedError, false),
             Cause::Internal => (500, ApiError, true),
         }
@@ -108,6 +110,7 @@ impl Cause {
             | Cause::BodyTooLarge
             | Cause::BodyIncomplete
             | Cause::BodyTimeout
+            | Cause::Full
             | Cause::Draining => false,
             Cause::RateLimited
             | Cause::ProviderAccount

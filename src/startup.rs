@@ -106,6 +106,7 @@ impl Gateway {
             workers => workers,
         };
         let counting = Arc::new(Semaphore::new((workers / 2).max(1)));
+        let inflight = Arc::new(Semaphore::new(settings.server.max_inflight.min(Semaphore::MAX_PERMITS)));
         let listener = listen(&settings)?;
         let address = listener.local_addr()?;
         let server = settings.server.clone();
@@ -132,6 +133,7 @@ impl Gateway {
                 metrics_token: metrics_token.clone(),
                 metrics: metrics.clone(),
                 counting: counting.clone(),
+                inflight: inflight.clone(),
                 draining: flag.clone(),
                 max_body: bytes(settings.server.max_body),
                 body_timeout: settings.server.client_body_timeout,

@@ -52,6 +52,8 @@ pub struct Server {
     pub max_body: ByteSize,
     /// The most connections, over all workers.
     pub max_connections: usize,
+    /// The most requests and open streams at once, over all workers; more are told to come again.
+    pub max_inflight: usize,
     /// How long a client may take to send the head of its request.
     #[serde(with = "humantime_serde")]
     pub client_header_timeout: Duration,

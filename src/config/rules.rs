@@ -18,6 +18,13 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
             say(format!("auth.key_sha256[{at}]"), "not a SHA-256 in 64 hex digits (see `gatewayz keygen`)".into());
         }
     }
+    for (name, most) in
+        [("max_connections", settings.server.max_connections), ("max_inflight", settings.server.max_inflight)]
+    {
+        if most == 0 {
+            say(format!("server.{name}"), "must be at least 1".into());
+        }
+    }
     for (name, duration) in [
         ("client_header_timeout", settings.server.client_header_timeout),
         ("client_body_timeout", settings.server.client_body_timeout),

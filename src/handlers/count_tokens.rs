@@ -19,15 +19,18 @@ struct TokenCount {
 
 /// Counts the input tokens of a request.
 pub async fn count(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
-    match answer(&request, payload, &app).await {
+    let admission = match app.admit(&request) {
+        Ok(admission) => admission,
+        Err(error) => return reply::error(&request, &error),
+    };
+    let response = match answer(&request, payload, &app).await {
         Ok(input_tokens) => reply::json(&TokenCount { input_tokens }),
         Err(error) => reply::error(&request, &error),
-    }
+    };
+    admission.until_end(response)
 }
 
 async fn answer(request: &HttpRequest, payload: web::Payload, app: &App) -> Result<u64, GatewayError> {
-    app.authenticate(request)?;
-    app.accept_work()?;
     let body = app.read_body(request, payload).await?;
     let catalog = app.dispatcher.catalog.clone();
     // Away from the worker: streams on this thread must not wait until a long prompt is counted.

@@ -12,21 +12,22 @@ use crate::error::{Cause, GatewayError};
 
 /// Answers a conversation, whole or as a stream of events.
 pub async fn create(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
-    let answer = match admit(&request, payload, &app).await {
-        Ok(inbound) => answer(&app, inbound).await,
-        Err(error) => {
-            log_turned_away(&request_id::of(&request), &error);
-            Err(error)
-        }
+    let turned_away = |error: GatewayError| {
+        log_turned_away(&request_id::of(&request), &error);
+        reply::error(&request, &error)
     };
-    answer.unwrap_or_else(|error| reply::error(&request, &error))
-}
-
-async fn admit(request: &HttpRequest, payload: web::Payload, app: &App) -> Result<Inbound, GatewayError> {
-    app.authenticate(request)?;
-    app.accept_work()?;
-    let body = app.read_body(request, payload).await?;
-    Ok(Inbound { body, request_id: request_id::of(request), received: Instant::now() })
+    let admission = match app.admit(&request) {
+        Ok(admission) => admission,
+        Err(error) => return turned_away(error),
+    };
+    let response = match app.read_body(&request, payload).await {
+        Ok(body) => {
+            let inbound = Inbound { body, request_id: request_id::of(&request), received: Instant::now() };
+            answer(&app, inbound).await.unwrap_or_else(|error| reply::error(&request, &error))
+        }
+        Err(error) => turned_away(error),
+    };
+    admission.until_end(response)
 }
 
 async fn answer(app: &App, inbound: Inbound) -> Result<HttpResponse, GatewayError> {

@@ -20,9 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
-use actix_web::HttpRequest;
-use tokio::sync::Semaphore;
+use actix_web::body::MessageBody;
+use actix_web::{HttpRequest, HttpResponse};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::until_end::UntilEnd;
 use crate::auth::{ClientKeys, MetricsToken};
 use crate::dispatch::Dispatcher;
 use crate::error::{Cause, GatewayError};
@@ -37,6 +39,8 @@ pub struct App {
     pub metrics: Addr<Metrics>,
     /// For how many token counts there is room at once, over all workers: they must leave cores to the streams.
     pub counting: Arc<Semaphore>,
+    /// For how many requests and open streams there is room at once, over all workers.
+    pub inflight: Arc<Semaphore>,
     /// Set at the first signal to stop.
     pub draining: Arc<AtomicBool>,
     /// Bytes.
@@ -65,17 +69,37 @@ impl App {
         Err(GatewayError::new(Cause::Unauthenticated, message))
     }
 
-    /// Turns new work away while the gateway is about to stop.
-    fn accept_work(&self) -> Result<(), GatewayError> {
-        if !self.is_draining() {
-            return Ok(());
+    /// Lets new work in: with a client key, unless the gateway is full or about to stop.
+    fn admit(&self, request: &HttpRequest) -> Result<Admission, GatewayError> {
+        self.authenticate(request)?;
+        let turn_away = |reason, cause, message: &str| {
+            self.reject(reason);
+            Err(GatewayError::new(cause, message).retry_after(Some(1)))
+        };
+        if self.is_draining() {
+            let message = "This gateway is shutting down; send the request again";
+            return turn_away(Rejection::ShuttingDown, Cause::Draining, message);
         }
-        self.reject(Rejection::ShuttingDown);
-        let error = GatewayError::new(Cause::Draining, "This gateway is shutting down; send the request again");
-        Err(error.retry_after(Some(1)))
+        match self.inflight.clone().try_acquire_owned() {
+            Ok(room) => Ok(Admission(room)),
+            Err(_) => {
+                let message = "This gateway has too many requests open; send the request again";
+                turn_away(Rejection::RateLimit, Cause::Full, message)
+            }
+        }
     }
 
     fn reject(&self, reason: Rejection) {
         self.dispatcher.emitter.record(Observation::Rejected(reason));
+    }
+}
+
+/// The room that a request takes until its answer has ended.
+struct Admission(OwnedSemaphorePermit);
+
+impl Admission {
+    /// Gives the room back when the last bytes of the answer have gone out, or its client has.
+    fn until_end(self, response: HttpResponse) -> HttpResponse {
+        response.map_body(|_, body| UntilEnd::new(body, self.0).boxed())
     }
 }

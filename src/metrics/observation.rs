@@ -147,12 +147,20 @@ pub enum Rejection {
     Validation,
     UnknownModel,
     TooLarge,
+    /// A limit of ours.
+    RateLimit,
     ShuttingDown,
 }
 
 impl Rejection {
-    pub const ALL: [Rejection; 5] =
-        [Rejection::Auth, Rejection::Validation, Rejection::UnknownModel, Rejection::TooLarge, Rejection::ShuttingDown];
+    pub const ALL: [Rejection; 6] = [
+        Rejection::Auth,
+        Rejection::Validation,
+        Rejection::UnknownModel,
+        Rejection::TooLarge,
+        Rejection::RateLimit,
+        Rejection::ShuttingDown,
+    ];
 
     /// As it stands in the label `reason`.
     pub fn as_str(self) -> &'static str {
@@ -161,6 +169,7 @@ impl Rejection {
             Rejection::Validation => "validation",
             Rejection::UnknownModel => "unknown_model",
             Rejection::TooLarge => "too_large",
+            Rejection::RateLimit => "rate_limit",
             Rejection::ShuttingDown => "shutting_down",
         }
     }

@@ -42,6 +42,7 @@ fn the_defaults_alone_are_a_configuration() {
     let settings = load(None, &Environment::default()).unwrap().settings;
     assert_eq!((settings.server.host.as_str(), settings.server.port), ("::", 8080));
     assert_eq!(settings.server.max_body.as_u64(), 32 << 20);
+    assert_eq!((settings.server.max_connections, settings.server.max_inflight), (25_000, 20_000));
     assert_eq!(settings.server.client_body_timeout, Duration::from_secs(60));
     assert_eq!(settings.server.client_write_timeout, Duration::from_secs(60));
     assert_eq!(settings.stream.ping_interval, Duration::from_secs(10));
@@ -183,6 +184,10 @@ fn wrong_types_and_values_are_named() {
             &[]
         ),
         ["file: server.client_body_timeout", "file: server.client_header_timeout", "file: server.client_write_timeout"]
+    );
+    assert_eq!(
+        mistakes("[server]\nmax_connections = 0\nmax_inflight = 0\n", &[]),
+        ["file: server.max_connections", "file: server.max_inflight"]
     );
     assert_eq!(mistakes("[translation]\nunsupported = \"ignore\"\n", &[]), ["file: translation.unsupported"]);
     assert_eq!(mistakes("[auth]\nkey_sha256 = [\"abc\"]\n", &[]), ["file: auth.key_sha256[0]"]);

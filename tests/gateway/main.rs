@@ -14,6 +14,7 @@ mod harness;
 mod health;
 mod keys;
 mod logs;
+mod max_inflight;
 mod messages;
 mod metrics;
 mod metrics_guard;

@@ -46,7 +46,7 @@ fn every_series_of_every_model_in_the_catalog_exists_at_zero_from_the_start() {
             assert_eq!(metrics.get(&series), Some(0.0), "{series}");
         }
     }
-    for reason in ["auth", "validation", "unknown_model", "too_large", "shutting_down"] {
+    for reason in ["auth", "validation", "unknown_model", "too_large", "rate_limit", "shutting_down"] {
         let series = format!("gateway_rejected_requests_total{{reason=\"{reason}\"}}");
         assert_eq!(metrics.get(&series), Some(0.0), "{series}");
     }
