@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod healthcheck;
 pub mod keygen;
+mod open_files;
 pub mod serve;
 pub mod simulate;
 

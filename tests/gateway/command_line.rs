@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use gatewayz::auth::hex_digest;
 use serde_json::json;
 
-use crate::harness::binary::{Process, run};
+use crate::harness::binary::{BINARY, Process, run};
 use crate::harness::gateway::Setup;
 use crate::harness::http::Request;
 use crate::harness::message::{asking, with};
@@ -118,6 +118,29 @@ fn serve_is_the_default_and_takes_its_file_from_the_environment() {
     assert!(missing.contains("SCRIPTED_KEY"), "{missing}");
     let dead = process.err.wait_for("no usable route");
     assert!(dead.contains("claude-test"), "{dead}");
+}
+
+/// Of sockets, above all: a request takes two.
+#[test]
+fn the_limit_on_open_files_is_raised_and_told_when_it_is_too_low() {
+    let file = Gateway::setup(URL).file();
+    let limited = |hard: u32, environment: &[(&str, &str)]| {
+        let script = format!("ulimit -Sn 64 && ulimit -Hn {hard} && exec {} serve --config {}", BINARY, file.text());
+        let variables =
+            [("GATEWAYZ_API_KEYS", CLIENT_KEY), ("METRICS_TOKEN", METRICS_TOKEN), ("PATH", "/usr/bin:/bin")];
+        let process = Process::of("sh", &["-c", &script], &[&variables[..], environment].concat());
+        process.err.wait_for("listens on http://");
+        process.err.text()
+    };
+    let low = limited(1000, &[]);
+    assert!(low.contains("up to 1000 open files"), "{low}");
+    let warning = low.lines().find(|line| line.contains("WARN") && line.contains("1000")).expect("a warning");
+    for part in ["server.max_inflight = 20000", "40100", "ulimit", "server.max_inflight to 450"] {
+        assert!(warning.contains(part), "{part} is not in {warning}");
+    }
+    let enough =
+        limited(1000, &[("GATEWAYZ__SERVER__MAX_INFLIGHT", "450"), ("GATEWAYZ__SERVER__MAX_CONNECTIONS", "900")]);
+    assert!(enough.contains("up to 1000 open files") && !enough.contains("ulimit"), "{enough}");
 }
 
 #[test]

@@ -9,9 +9,12 @@ use super::eventually;
 use super::gateway::Setup;
 use super::http::Request;
 
-/// The binary with these arguments and nothing in its environment but what is given.
-fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gatewayz"));
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_gatewayz");
+
+/// A program with these arguments and nothing in its environment but what is given.
+fn command(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -26,10 +29,7 @@ pub struct Ended {
 
 /// Runs a command to its end.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
-    let mut child = command(arguments, environment).spawn().unwrap();
-    let err = collect(child.stderr.take().unwrap());
-    let out = collect(child.stdout.take().unwrap());
-    let mut process = Process { child, err, out };
+    let mut process = Process::start(arguments, environment);
     let code = process.wait().code();
     Ended { code, out: process.out.text(), err: process.err.text() }
 }
@@ -61,7 +61,12 @@ impl Process {
     }
 
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
-        let mut child = command(arguments, environment).spawn().unwrap();
+        Process::of(BINARY, arguments, environment)
+    }
+
+    /// Another program that becomes the binary.
+    pub fn of(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut child = command(program, arguments, environment).spawn().unwrap();
         let err = collect(child.stderr.take().unwrap());
         let out = collect(child.stdout.take().unwrap());
         Process { child, err, out }
