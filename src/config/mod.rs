@@ -143,7 +143,7 @@ pub struct Provider {
     /// The environment variable that holds the key. Absent: no key is sent.
     #[serde(default)]
     pub api_key_env: Option<String>,
-    /// For name resolution, connection and TLS together.
+    /// For name resolution and connection, and once more for TLS.
     #[serde(with = "humantime_serde", default = "defaults::connect_timeout")]
     pub connect_timeout: Duration,
     /// Until the head of the answer.

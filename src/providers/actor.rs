@@ -4,8 +4,10 @@
 //! `handle` only starts a future: a panic in there would end the actor, and the mailbox would bound nothing
 //! anyway.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Instant, SystemTime};
@@ -27,7 +29,8 @@ use crate::metrics::observation::{CallOutcome, LimitKind, Observation};
 /// See the module.
 pub struct ProviderActor {
     provider: Arc<Provider>,
-    client: awc::Client,
+    /// Replaced when its pool may hold what must not be used again.
+    client: Rc<RefCell<awc::Client>>,
     headers: HeaderMap,
     emitter: Emitter,
 }
@@ -35,13 +38,13 @@ pub struct ProviderActor {
 impl ProviderActor {
     pub(super) fn new(provider: Arc<Provider>, emitter: Emitter) -> ProviderActor {
         let (client, headers) = (client::client(&provider), client::headers(&provider));
-        ProviderActor { provider, client, headers, emitter }
+        ProviderActor { provider, client: Rc::new(RefCell::new(client)), headers, emitter }
     }
 
     fn request(&self, stream: bool, deadline: Instant) -> awc::ClientRequest {
         let accept = if stream { "text/event-stream" } else { "application/json" };
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut request = self.client.post(&self.provider.url).insert_header((header::ACCEPT, accept));
+        let mut request = self.client.borrow().post(&self.provider.url).insert_header((header::ACCEPT, accept));
         request = request.timeout(left.min(self.provider.first_byte_timeout));
         for (name, value) in &self.headers {
             request = request.insert_header((name.clone(), value.clone()));
@@ -59,7 +62,7 @@ impl Handler<Call> for ProviderActor {
 
     fn handle(&mut self, call: Call, _: &mut Self::Context) -> Self::Result {
         let request = self.request(call.stream, call.deadline);
-        let (provider, emitter) = (self.provider.clone(), self.emitter.clone());
+        let (provider, emitter, client) = (self.provider.clone(), self.emitter.clone(), self.client.clone());
         Cancellable(Box::pin(async move {
             let begun = Instant::now();
             let mut guard = CallGuard::new(provider.id, emitter.clone(), call.leave);
@@ -71,6 +74,10 @@ impl Handler<Call> for ProviderActor {
                     return Err(error);
                 }
             };
+            if answer.status().is_informational() {
+                // To awc it is the answer, and the connection free; what follows it would answer somebody else.
+                client.replace(client::client(&provider));
+            }
             emitter.record(Observation::CallHead { provider: provider.id, after: begun.elapsed() });
             let headers = answer.headers();
             record_limits(&emitter, &provider, headers);
@@ -79,11 +86,16 @@ impl Handler<Call> for ProviderActor {
             Ok(SendWrapper::new(Answer {
                 status: answer.status().as_u16(),
                 retry_after: text(header::RETRY_AFTER).and_then(|value| retry_after(value.trim())),
-                is_event_stream: text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/event-stream")),
+                is_event_stream: text(header::CONTENT_TYPE).is_some_and(is_event_stream),
                 body: AnswerBody::new(answer, content_length, call.deadline, &provider, guard),
             }))
         }))
     }
+}
+
+fn is_event_stream(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("text/event-stream")
 }
 
 /// Seconds: as they stand there, or until the date that stands there.

@@ -33,6 +33,7 @@ pub(super) fn client(provider: &Provider) -> Client {
         .connector(tcp)
         .rustls_0_23(provider.tls.clone())
         .timeout(provider.connect_timeout)
+        .handshake_timeout(provider.connect_timeout)
         .conn_keep_alive(KEEP_ALIVE)
         .conn_lifetime(LIFETIME)
         // The pool counts a stream until its end, and a full pool waits in silence: the bound on calls is not here.

@@ -81,6 +81,24 @@ fn a_connection_with_an_answer_that_failed_is_not_used_again() {
     assert_eq!(call.reply().said(), "well");
 }
 
+/// awc takes `100 Continue` for the answer. The real one must never reach the next client.
+#[test]
+fn a_connection_with_an_answer_still_to_come_is_not_used_again() {
+    let provider = Provider::start();
+    let gateway = setup(&provider).start();
+    for status in ["100 Continue", "103 Early Hints"] {
+        let call = gateway.send(&asking("Hi"));
+        let mut exchange = provider.accept();
+        exchange.raw(format!("HTTP/1.1 {status}\r\n\r\n"));
+        call.reply().assert_error_of("scripted", 502, "api_error", true);
+        let call = gateway.send(&asking("mine"));
+        let next = provider.accept();
+        say_and_keep(&mut exchange, "not yours");
+        next.say("yours");
+        assert_eq!(call.reply().said(), "yours");
+    }
+}
+
 #[test]
 fn a_client_may_send_one_request_after_the_other() {
     let provider = Provider::start();
