@@ -30,6 +30,6 @@ pub async fn known<B: MessageBody>(
         return Ok(next.call(request).await?.map_into_left_body());
     }
     let request: HttpRequest = request.into_parts().0;
-    let response = reply::wrong_method(request.clone()).await;
+    let response = reply::wrong_method(request.clone(), "GET, HEAD, POST").await;
     Ok(ServiceResponse::new(request, response).map_into_right_body())
 }

@@ -49,10 +49,12 @@ pub fn name_provider(response: &mut HttpResponseBuilder, served: &Served) {
     }
 }
 
-/// For a path that exists, with another method.
-pub async fn wrong_method(request: HttpRequest) -> HttpResponse {
+/// For a path that exists, with another method than those that are allowed.
+pub async fn wrong_method(request: HttpRequest, allowed: &'static str) -> HttpResponse {
     let message = format!("{} is not allowed for {}", request.method(), request.path());
-    error(&request, &GatewayError::new(Cause::WrongMethod, message))
+    let mut response = error(&request, &GatewayError::new(Cause::WrongMethod, message));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 /// For a path that does not exist.

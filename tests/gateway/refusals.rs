@@ -130,19 +130,22 @@ fn compressed_bodies_are_refused() {
 #[test]
 fn wrong_methods_are_refused() {
     let gateway = Gateway::before("http://127.0.0.1:9/v1");
-    for (method, path) in [
-        ("GET", "/v1/messages"),
-        ("PUT", "/v1/messages"),
-        ("DELETE", "/v1/messages"),
-        ("GET", "/v1/messages/count_tokens"),
-        ("POST", "/v1/models"),
-        ("DELETE", "/v1/models/claude-test"),
-        ("POST", "/"),
-        ("POST", "/healthz"),
-        ("PUT", "/readyz"),
-        ("POST", "/metrics"),
+    for (method, path, allowed) in [
+        ("GET", "/v1/messages", "POST"),
+        ("PUT", "/v1/messages", "POST"),
+        ("DELETE", "/v1/messages", "POST"),
+        ("GET", "/v1/messages/count_tokens", "POST"),
+        ("POST", "/v1/models", "GET"),
+        ("DELETE", "/v1/models/claude-test", "GET"),
+        ("POST", "/", "GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("PUT", "/readyz", "GET, HEAD"),
+        ("POST", "/metrics", "GET"),
+        ("BREW", "/metrics", "GET, HEAD, POST"),
     ] {
-        gateway.request(method, path).ask().assert_error(405, "invalid_request_error", false);
+        let reply = gateway.request(method, path).ask();
+        reply.assert_error(405, "invalid_request_error", false);
+        assert_eq!(reply.header("allow"), Some(allowed), "{method} {path}");
     }
 }
 
