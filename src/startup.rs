@@ -34,7 +34,7 @@ use crate::metrics::actor::{Build, Collect, Conclude, Metrics};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::families::latency_seconds;
 use crate::providers::circuit::Circuits;
-use crate::providers::{self, Providers};
+use crate::providers::{self, Directory, Providers};
 use crate::routes;
 use crate::translate::reasoning::Signer;
 use crate::translate::stream::Bounds;
@@ -76,11 +76,7 @@ impl Gateway {
     pub fn build(loaded: Loaded, environment: &Environment, options: Options) -> io::Result<Gateway> {
         let Loaded { settings, secrets, .. } = loaded;
         refuse_to_be_open(&settings, &secrets, options)?;
-        let has_key = |name: &str| {
-            let provider = settings.providers.iter().find(|provider| provider.name == name);
-            provider.is_some_and(|provider| provider.api_key_env.is_none() || secrets.provider_keys.contains_key(name))
-        };
-        let catalog = Arc::new(Catalog::new(&settings, has_key));
+        let (catalog, directory) = outfit(&settings, &secrets)?;
         report_missing_keys(&settings, &catalog);
 
         let registry = Registry::new();
@@ -112,7 +108,6 @@ impl Gateway {
         let server = settings.server.clone();
         let (closing_sender, closing) = Closing::new();
         let drain = Drain { notice: server.drain_notice, open: server.drain, closing: closing_sender };
-        let directory = providers::directory(&settings, &secrets, &catalog).map_err(io::Error::other)?;
         let flag = draining.clone();
         let metrics_actor = metrics.clone();
         let factory = move || {
@@ -187,6 +182,17 @@ impl Gateway {
         self.metrics_arbiter.stop();
         result
     }
+}
+
+/// The models and the providers that can be called. Fails when a provider's file of roots cannot be used.
+pub fn outfit(settings: &Settings, secrets: &Secrets) -> io::Result<(Arc<Catalog>, Directory)> {
+    let has_key = |name: &str| {
+        let provider = settings.providers.iter().find(|provider| provider.name == name);
+        provider.is_some_and(|provider| provider.api_key_env.is_none() || secrets.provider_keys.contains_key(name))
+    };
+    let catalog = Arc::new(Catalog::new(settings, has_key));
+    let directory = providers::directory(settings, secrets, &catalog).map_err(io::Error::other)?;
+    Ok((catalog, directory))
 }
 
 /// Tells when to stop; asked again, tells when to stop at once.

@@ -6,10 +6,13 @@ use super::Outcome;
 use crate::config::Settings;
 use crate::config::load::load;
 use crate::config::secrets::{Environment, Secrets};
+use crate::startup::outfit;
 
 /// Shows what was understood; fails when there is a mistake.
 pub fn run(config: Option<&Path>, environment: &Environment) -> Outcome {
     let loaded = load(config, environment)?;
+    // What is found only on the way to serving: files that cannot be read.
+    outfit(&loaded.settings, &loaded.secrets)?;
     let layers: Vec<String> = loaded.layers.iter().map(ToString::to_string).collect();
     println!("# read from: {}", layers.join(" < "));
     print!("{}", described(&loaded.settings, &loaded.secrets)?);
@@ -34,7 +37,7 @@ fn described(settings: &Settings, secrets: &Secrets) -> Result<String, serde_jso
     line(format!("# GATEWAYZ_API_KEYS: {}", listed(secrets.client_keys.iter().map(Secrets::masked))));
     line(format!("# METRICS_TOKEN: {}", listed(secrets.metrics_token.iter().map(Secrets::masked))));
     line(format!("# GATEWAYZ_SIGNATURE_KEY: {}", listed(secrets.signature_key.iter().map(Secrets::masked))));
-    for provider in &settings.providers {
+    for (provider, values) in settings.providers.iter().zip(whole["providers"].as_array().into_iter().flatten()) {
         line("\n[[providers]]".into());
         line(format!("name = {:?}", provider.name));
         line(format!("dialect = {:?}", provider.dialect));
@@ -43,6 +46,12 @@ fn described(settings: &Settings, secrets: &Secrets) -> Result<String, serde_jso
             let key = secrets.provider_keys.get(&provider.name);
             let state = key.map_or_else(|| "not set: its routes are off".to_owned(), Secrets::masked);
             line(format!("api_key_env = {variable:?}  # {state}"));
+        }
+        for key in ["connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout"] {
+            line(format!("{key} = {}", values[key]));
+        }
+        if let Some(path) = &provider.ca_file {
+            line(format!("ca_file = {path:?}"));
         }
         for (field, value) in &provider.dialect_overrides {
             line(format!("dialect_overrides.{field} = {value}"));

@@ -38,6 +38,8 @@ pub enum Layer {
     File(PathBuf),
     Port,
     Variables,
+    /// The variables that hold secrets.
+    Secrets,
 }
 
 impl fmt::Display for Layer {
@@ -47,6 +49,7 @@ impl fmt::Display for Layer {
             Layer::File(path) => write!(f, "{}", path.display()),
             Layer::Port => f.write_str("PORT"),
             Layer::Variables => f.write_str("GATEWAYZ__ variables"),
+            Layer::Secrets => f.write_str("environment"),
         }
     }
 }
@@ -112,11 +115,11 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Loaded, Mi
             mistakes.push(mistake);
         }
     }
+    let loaded = settings.map(|settings| Loaded { secrets: Secrets::read(&settings, environment), settings, layers });
+    let unfit = loaded.iter().flat_map(|loaded| loaded.secrets.mistakes(&loaded.settings));
+    mistakes.extend(unfit.map(|(key, problem)| Mistake { layer: Layer::Secrets, key, problem }));
     mistakes.truncate(MAX_MISTAKES);
-    match settings.filter(|_| mistakes.is_empty()) {
-        Some(settings) => Ok(Loaded { secrets: Secrets::read(&settings, environment), settings, layers }),
-        None => Err(Mistakes(mistakes)),
-    }
+    loaded.filter(|_| mistakes.is_empty()).ok_or(Mistakes(mistakes))
 }
 
 /// Whether the second mistake is the first one again, or follows from it.
@@ -152,6 +155,8 @@ fn source(layer: &Layer, environment: &Environment) -> Result<Config, ConfigErro
                 .with_list_parse_key("auth.key_sha256")
                 .source(Some(environment.clone())),
         ),
+        // No setting stands there.
+        Layer::Secrets => builder,
     }
     .build()
 }

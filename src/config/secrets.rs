@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Settings;
+use super::{Provider, Settings};
 
 /// The variables of the process, or of a test.
 pub type Environment = HashMap<String, String>;
@@ -37,6 +37,27 @@ impl Secrets {
             signature_key: get("GATEWAYZ_SIGNATURE_KEY").map(SecretString::from),
             provider_keys: provider_keys.collect(),
         }
+    }
+
+    /// What no HTTP header can carry, as variable and problem: it would be left out, or could never match. The
+    /// values are not repeated.
+    pub(super) fn mistakes(&self, settings: &Settings) -> Vec<(String, String)> {
+        let variable = |provider: &Provider| provider.api_key_env.clone().unwrap_or_default();
+        let of_providers = settings
+            .providers
+            .iter()
+            .filter_map(|provider| self.provider_keys.get(&provider.name).map(|key| (variable(provider), key)));
+        let of_clients = self.client_keys.iter().map(|key| ("GATEWAYZ_API_KEYS".to_owned(), key));
+        let of_metrics = self.metrics_token.iter().map(|token| ("METRICS_TOKEN".to_owned(), token));
+        let fits = |text: &str| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        let mut found: Vec<(String, String)> = of_providers
+            .chain(of_clients)
+            .chain(of_metrics)
+            .filter(|(_, secret)| !fits(secret.expose_secret()))
+            .map(|(name, _)| (name, "holds a line break or another character that no HTTP header may hold".to_owned()))
+            .collect();
+        found.dedup();
+        found
     }
 
     /// What a secret looks like to its owner: enough to tell two apart, useless to anybody else.

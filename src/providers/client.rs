@@ -77,6 +77,7 @@ pub(super) fn headers(provider: &Provider) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("gatewayz/", env!("CARGO_PKG_VERSION"))));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Neither is left out: the configuration is refused when a key or a header cannot be sent.
     if let Some(key) = &provider.key
         && let Ok(mut value) = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
     {

@@ -171,13 +171,15 @@ fn the_healthcheck_tells_by_its_exit_code() {
 
 #[test]
 fn check_shows_what_was_understood_and_no_secret() {
+    // Nothing is read for a provider that is off.
+    let ca_file = "ca_file = \"/no/such/roots.pem\"".to_owned();
     let setup = Gateway::setup(URL)
         .in_section("stream", "ping_interval = \"7s\"")
         .with_lines("display_name = \"Test\"")
         .provider_with(
             "second",
             URL,
-            "extra_headers = { X-Secret = \"header-secret\" }\nextra_body = { secret = \"body-secret\" }",
+            &format!("extra_headers = {{ X-Secret = \"header-secret\" }}\nextra_body = {{ secret = \"body-secret\" }}\nidle_timeout = \"33s\"\n{ca_file}"),
         )
         .without_environment("SECOND_KEY")
         .with_environment(&[("GATEWAYZ_SIGNATURE_KEY", "signature-secret-0123456789")]);
@@ -192,6 +194,14 @@ fn check_shows_what_was_understood_and_no_secret() {
         path.as_str(),
         "ping_interval = \"7s\"",
         "commit_after = \"5s\"",
+        "client_body_timeout = \"1m\"",
+        "client_write_timeout = \"1m\"",
+        "max_inflight = 20000",
+        "connect_timeout = \"5s\"",
+        "first_byte_timeout = \"2m\"",
+        "idle_timeout = \"33s\"",
+        "total_timeout = \"10m\"",
+        ca_file.as_str(),
         "name = \"scripted\"",
         URL,
         "api_key_env = \"SCRIPTED_KEY\"",
@@ -241,6 +251,48 @@ fn check_names_every_mistake_with_its_key_and_its_file() {
         assert!(line(key).contains(&file.text()), "{}", line(key));
     }
     assert!(line("metrics.max_dynamic_models").contains("GATEWAYZ__"), "{}", ended.err);
+}
+
+/// Both refuse to go on with the same words.
+fn refused(setup: &Setup) -> String {
+    let file = setup.file();
+    let environment: Vec<(&str, &str)> =
+        setup.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let [serve, check] = ["serve", "check"].map(|command| run(&[command, "--config", &file.text()], &environment));
+    assert_eq!((serve.code, check.code, check.out.as_str()), (Some(1), Some(1), ""), "{}{}", serve.err, check.err);
+    let said = check.err.lines().last().unwrap_or_default().to_owned();
+    assert!(serve.err.contains(&said), "{} is not in {}", said, serve.err);
+    check.err
+}
+
+#[test]
+fn a_file_of_roots_that_cannot_be_used_is_refused_by_serve_and_by_check() {
+    let (empty, garbage) = (
+        Scratch::toml("# no certificate at all\n"),
+        Scratch::toml("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+    );
+    for path in ["/no/such/roots.pem".to_owned(), empty.text(), garbage.text()] {
+        let setup = Setup::default().provider_with("scripted", URL, &format!("ca_file = {path:?}"));
+        let said = refused(&setup.model("m", &["scripted"], "m"));
+        assert!(said.contains("providers[0].ca_file") && said.contains(&path), "{said}");
+    }
+}
+
+/// A key that was pasted with a line break in it would otherwise be left out in silence.
+#[test]
+fn a_key_that_no_header_can_carry_is_named_by_its_variable_and_not_shown() {
+    let setup = Gateway::setup(URL).with_environment(&[
+        ("SCRIPTED_KEY", "sk-first-half\nsk-second-half"),
+        ("GATEWAYZ_API_KEYS", "good-key,caf\u{e9}-key,tab\tkey"),
+        ("METRICS_TOKEN", "metrics\u{7f}token"),
+    ]);
+    let said = refused(&setup);
+    for variable in ["SCRIPTED_KEY", "GATEWAYZ_API_KEYS", "METRICS_TOKEN"] {
+        assert_eq!(said.matches(variable).count(), 1, "{variable}: {said}");
+    }
+    for part in ["half", "good-key", "-key", "token"] {
+        assert!(!said.contains(part), "{part} is in {said}");
+    }
 }
 
 #[test]
