@@ -12,6 +12,7 @@ pub mod provider;
 pub mod scratch;
 pub mod simulator;
 pub mod sse;
+pub mod tls;
 
 use std::time::{Duration, Instant};
 

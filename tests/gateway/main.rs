@@ -27,4 +27,5 @@ mod shutdown;
 mod silence;
 mod slow_clients;
 mod streams;
+mod tls;
 mod token_counts;
