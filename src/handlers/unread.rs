@@ -26,22 +26,35 @@ pub async fn close<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<UntilEnd<B, Option<Held>>>, Error> {
     let held = request.headers().contains_key(header::TRANSFER_ENCODING).then(|| {
-        let held = Held(Rc::new(RefCell::new(request.take_payload())));
+        let held = Held(Rc::new(RefCell::new(Chunks { payload: request.take_payload(), ended: false })));
         request.set_payload(Payload::Stream { payload: Box::pin(held.clone()) });
         held
     });
     let response = next.call(request).await?;
+    if held.as_ref().is_some_and(|held| !held.0.borrow().ended) {
+        // What came together with the head has not been looked at yet when a refusal comes at once.
+        tokio::task::yield_now().await;
+    }
     Ok(response.map_body(|_, body| UntilEnd::new(body, held)))
 }
 
 /// A body that its reader cannot drop.
 #[derive(Clone)]
-pub struct Held(Rc<RefCell<Payload>>);
+pub struct Held(Rc<RefCell<Chunks>>);
+
+struct Chunks {
+    payload: Payload,
+    /// Whether the reader has come to its end, good or bad.
+    ended: bool,
+}
 
 impl Stream for Held {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_next(context)
+        let mut chunks = self.0.borrow_mut();
+        let next = Pin::new(&mut chunks.payload).poll_next(context);
+        chunks.ended |= matches!(next, Poll::Ready(None | Some(Err(_))));
+        next
     }
 }

@@ -6,10 +6,9 @@ use std::net::TcpStream;
 use serde_json::json;
 
 use crate::harness::gateway::Setup;
-use crate::harness::http::Request;
 use crate::harness::message::{asking, streaming};
 use crate::harness::provider::{Exchange, completion, delta, usage};
-use crate::harness::{CLIENT_KEY, Gateway, PATIENCE, Provider};
+use crate::harness::{Gateway, PATIENCE, Provider};
 
 /// One worker, so that there is one pool.
 fn setup(provider: &Provider) -> Setup {
@@ -164,19 +163,4 @@ fn a_client_that_dawdles_over_its_head_is_let_go() {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).expect("the gateway closes the connection");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
-}
-
-/// Ambiguous framing is how requests are smuggled past a proxy.
-#[test]
-fn ambiguous_requests_are_refused() {
-    let gateway = Gateway::before("http://127.0.0.1:9/v1");
-    let request = || Request::new(gateway.address, "POST", "/v1/messages").header("x-api-key", CLIENT_KEY);
-    for request in [
-        request().header("content-length", "5").header("transfer-encoding", "chunked").raw_body("0\r\n\r\n"),
-        request().header("content-length", "5").header("content-length", "6").raw_body("hello!"),
-        request().header("content-length", "+5").raw_body("hello"),
-        request().header("transfer-encoding", "chunked, identity").raw_body("0\r\n\r\n"),
-    ] {
-        assert_eq!(request.ask().status, 400);
-    }
 }

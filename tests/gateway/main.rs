@@ -26,6 +26,7 @@ mod retries;
 mod shutdown;
 mod silence;
 mod slow_clients;
+mod smuggling;
 mod streams;
 mod tls;
 mod token_counts;

@@ -150,8 +150,7 @@ fn a_body_that_breaks_off_is_counted() {
 #[test]
 fn a_body_whose_chunks_are_broken_is_answered_once() {
     let gateway = impatient("http://127.0.0.1:9/v1").start();
-    for broken in ["zz\r\n", "-5\r\nhello\r\n", "5\r\nhelloXX", "ffffffffffffffffff\r\n", "5;\n\r\nhello\r\n0\r\n\r\n"]
-    {
+    for broken in ["zz\r\n", "-5\r\nhello\r\n", "5\r\nhelloXX", "ffffffffffffffffff\r\n"] {
         let mut socket = TcpStream::connect(gateway.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = head(&gateway, "transfer-encoding: chunked");
