@@ -5,6 +5,7 @@
 
 pub mod anthropic;
 pub mod cache;
+pub mod depth;
 pub mod openai;
 pub mod sse;
 pub mod text;

@@ -12,6 +12,7 @@ mod fallbacks;
 mod hang_ups;
 mod harness;
 mod health;
+mod hostile_bodies;
 mod keys;
 mod logs;
 mod max_inflight;

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Checked, Invalid, required, wrong_tag};
+use super::{Checked, Invalid, required, shallow, wrong_tag};
 use crate::wire::anthropic::request::{Block, Role, Source};
 
 const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -48,7 +48,7 @@ pub(super) fn block(block: &Block<'_>, role: Role, path: &dyn Fn() -> String) ->
                 Some(input) if !input.get().trim_start().starts_with('{') => {
                     Err(Invalid::new(field("input"), "Input should be a valid dictionary"))
                 }
-                Some(_) => Ok(()),
+                Some(input) => shallow(Some(input), || field("input")),
             }
         }
         ("thinking", Role::Assistant) => {

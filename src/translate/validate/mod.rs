@@ -6,12 +6,19 @@
 mod blocks;
 mod turns;
 
+use serde_json::value::RawValue;
+
 pub use self::blocks::is_server_block;
 use self::turns::conversation;
 use super::client_tools::ClientTool;
 use super::invalid::Invalid;
 use crate::wire::anthropic::message::ErrorDetails;
 use crate::wire::anthropic::request::{Content, MessagesRequest, Tool};
+use crate::wire::depth::is_deeper;
+
+/// Levels: as deep as what is read here may nest, JSON may nest that is passed on unread. Who reads it then must be
+/// able to follow.
+const MAX_DEPTH: usize = 128;
 
 /// Tokens: the least budget for thinking.
 const MIN_THINKING_BUDGET: u64 = 1024;
@@ -49,6 +56,9 @@ pub fn count_tokens(request: &MessagesRequest<'_>) -> Checked {
         }
     }
     thinking(request)?;
+    let format = request.output_config.as_ref().and_then(|config| config.format);
+    shallow(format, || "output_config.format".into())?;
+    shallow(request.output_format, || "output_format".into())?;
     tools(&request.tools)?;
     tool_choice(request)?;
     if let Some(Content::Blocks(blocks)) = &request.system {
@@ -97,6 +107,15 @@ fn tools(tools: &[Tool<'_>]) -> Checked {
             let kind = tool.kind.as_deref().unwrap_or_default();
             required(&tool.name, || format!("tools.{index}.{kind}.name"))?;
         }
+        for (name, value) in [
+            ("input_schema", tool.input_schema),
+            ("allowed_domains", tool.allowed_domains),
+            ("blocked_domains", tool.blocked_domains),
+            ("user_location", tool.user_location),
+        ] {
+            let kind = tool.kind.as_deref().unwrap_or("custom");
+            shallow(value, || format!("tools.{index}.{kind}.{name}"))?;
+        }
         if let Some(name) = &tool.name {
             if name.is_empty() {
                 return Err(Invalid::new(
@@ -132,6 +151,15 @@ fn required<T>(value: &Option<T>, path: impl FnOnce() -> String) -> Checked {
     match value {
         Some(_) => Ok(()),
         None => Err(Invalid::new(path(), "Field required")),
+    }
+}
+
+fn shallow(json: Option<&RawValue>, path: impl FnOnce() -> String) -> Checked {
+    match json {
+        Some(json) if is_deeper(json.get(), MAX_DEPTH) => {
+            Err(Invalid::new(path(), format!("nested more than {MAX_DEPTH} levels deep")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAcces
 use serde_json::value::RawValue;
 
 use crate::wire::cache::CacheControl;
+use crate::wire::depth::is_deeper;
 use crate::wire::text::{Text, decode_lossy};
 
 /// The body of `POST /v1/messages`.
@@ -160,13 +161,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     }
 }
 
+/// Levels: a document in the result of a tool, with whatever its own fields hold, is far from it.
+const MAX_CONTENT_DEPTH: usize = 32;
+
 /// The content of a block, which may be an object too.
 fn content_or_object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Content<'a>>, D::Error> {
     let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else { return Ok(None) };
-    match raw.get().starts_with('{') {
-        true => Ok(Some(Content::Opaque)),
-        false => serde_json::from_str(raw.get()).map(Some).map_err(de::Error::custom),
+    if raw.get().starts_with('{') {
+        return Ok(Some(Content::Opaque));
     }
+    // It is read by a reader of its own, which counts from 0: without this bound blocks in blocks would fill the stack.
+    if is_deeper(raw.get(), MAX_CONTENT_DEPTH) {
+        return Err(de::Error::custom(format!("nested more than {MAX_CONTENT_DEPTH} levels deep")));
+    }
+    serde_json::from_str(raw.get()).map(Some).map_err(de::Error::custom)
 }
 
 struct ContentVisitor;
