@@ -10,6 +10,9 @@ use crate::dispatch::relay::Served;
 use crate::error::{Cause, GatewayError};
 use crate::wire::anthropic::message::{ErrorEnvelope, ErrorObject, ErrorTag};
 
+/// Seconds: a provider may say anything, and clients take it at its word.
+const MAX_RETRY_AFTER: u64 = 24 * 3600;
+
 /// A failure as its status, headers and envelope.
 pub fn error(request: &HttpRequest, error: &GatewayError) -> HttpResponse {
     let (status, kind, retry) = error.cause.answer();
@@ -21,7 +24,7 @@ pub fn error(request: &HttpRequest, error: &GatewayError) -> HttpResponse {
     }
     response.insert_header(("x-should-retry", if retry { "true" } else { "false" }));
     if let Some(seconds) = error.retry_after_told() {
-        response.insert_header((header::RETRY_AFTER, seconds));
+        response.insert_header((header::RETRY_AFTER, seconds.min(MAX_RETRY_AFTER)));
     }
     if let Some(provider) = &error.provider {
         response.insert_header((request_id::PROVIDER_HEADER, provider.as_str()));

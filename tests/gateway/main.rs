@@ -13,6 +13,7 @@ mod hang_ups;
 mod harness;
 mod health;
 mod hostile_bodies;
+mod hostile_providers;
 mod keys;
 mod logs;
 mod max_inflight;

@@ -8,10 +8,11 @@ const MAX_MESSAGE: usize = 600;
 /// What keys and the ids of accounts begin with.
 const SECRET_PREFIXES: [&str; 6] = ["sk-", "rc_", "gw_live_", "key-", "org-", "proj_"];
 
-/// The message in one line, cut to a bearable length.
+/// The message in one line, cut to a bearable length. Without control characters: it is read in terminals.
 pub(super) fn cleaned(message: &str) -> String {
     let words: Vec<&str> = message.split_whitespace().map(clean_word).collect();
-    let text = words.join(" ");
+    let mut text = words.join(" ");
+    text.retain(|c| !c.is_control());
     match text.char_indices().nth(MAX_MESSAGE) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -44,6 +45,11 @@ mod tests {
     fn keys_and_addresses_are_taken_out_of_messages() {
         let message = "Incorrect API key provided: sk-abcd****wxyz. See https://example.com/keys or 0123456789abcdef0123456789abcdef";
         assert_eq!(cleaned(message), "Incorrect API key provided: [key] See [url] or [key]");
+    }
+
+    #[test]
+    fn control_characters_are_taken_out() {
+        assert_eq!(cleaned("first\r\nsecond\0\u{1b}[31m\u{7}\u{9b}2J third"), "first second[31m2J third");
     }
 
     #[test]

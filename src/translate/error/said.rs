@@ -27,6 +27,10 @@ impl Said {
         if let Ok(value) = serde_json::from_slice::<Value>(body) {
             return Said::of(&value);
         }
+        // Something compressed, most likely.
+        if body.contains(&0) {
+            return Said::default();
+        }
         let text = String::from_utf8_lossy(body.trim_ascii()).into_owned();
         match text.starts_with('<') {
             true => Said { is_page: true, ..Said::default() },
