@@ -9,6 +9,7 @@ mod rules;
 pub mod secrets;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -128,7 +129,7 @@ pub struct Retry {
 }
 
 /// A service that answers chat completions.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// Its name in routes, metrics and logs.
@@ -176,6 +177,13 @@ pub struct Provider {
     /// Added to every request body; its keys win.
     #[serde(default)]
     pub extra_body: Map<String, Value>,
+}
+
+// Extra headers and fields may hold keys.
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider").field("name", &self.name).field("base_url", &self.base_url).finish_non_exhaustive()
+    }
 }
 
 /// A circuit breaker, for each model of a provider.

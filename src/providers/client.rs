@@ -85,7 +85,10 @@ pub(super) fn headers(provider: &Provider) -> HeaderMap {
         headers.insert(header::AUTHORIZATION, value);
     }
     for (name, value) in &provider.extra_headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str())) {
+        if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()))
+        {
+            // Some providers take their key in a header of their own.
+            value.set_sensitive(true);
             headers.insert(name, value);
         }
     }

@@ -1,9 +1,12 @@
 //! What the log tells of each request, and what it never tells.
 
+use gatewayz::config::load::load;
+use gatewayz::startup::outfit;
 use serde_json::{Value, json};
 
 use crate::harness::binary::{Process, request};
 use crate::harness::gateway::Setup;
+use crate::harness::http::Request;
 use crate::harness::message::{MODEL, asking, streaming, with};
 use crate::harness::provider::{completion, delta};
 use crate::harness::{CLIENT_KEY, METRICS_TOKEN, PROVIDER_KEY, Provider, eventually};
@@ -11,6 +14,10 @@ use crate::harness::{CLIENT_KEY, METRICS_TOKEN, PROVIDER_KEY, Provider, eventual
 const PROMPT: &str = "Xylophone-prompt-nobody-may-read";
 const SYSTEM: &str = "Yttrium-system-nobody-may-read";
 const COMPLETION: &str = "Zucchini-completion-nobody-may-read";
+/// In settings that may hold keys.
+const EXTRA_HEADER: &str = "Vanadium-header-nobody-may-read";
+const EXTRA_FIELD: &str = "Thulium-field-nobody-may-read";
+const SIGNATURE_KEY: &str = "signature-key-nobody-may-read";
 const WRONG_KEY: &str = "gw_live_wrongwrongwrongwrongwrongwrong00";
 
 /// Requests of every kind: answered, streamed, refused, failed, cancelled, gone on with the next provider. Gives
@@ -53,7 +60,7 @@ fn exercise(address: std::net::SocketAddr, first: &Provider, second: &Provider) 
     note(&send(&with(self::asking(PROMPT), "model", json!(PROMPT))).reply().head);
     note(&send(&with(self::asking(PROMPT), "messages", json!([{"role": PROMPT, "content": SYSTEM}]))).reply().head);
     note(&send(&with(self::asking(PROMPT), "temperature", json!(9))).reply().head);
-    let wrong = crate::harness::http::Request::new(address, "POST", "/v1/messages").header("x-api-key", WRONG_KEY);
+    let wrong = Request::new(address, "POST", "/v1/messages").header("x-api-key", WRONG_KEY);
     note(&wrong.json(&self::asking(PROMPT)).ask().head);
 
     let call = send(&asking(streaming(PROMPT)));
@@ -69,19 +76,30 @@ fn exercise(address: std::net::SocketAddr, first: &Provider, second: &Provider) 
 }
 
 fn setup(first: &Provider, second: &Provider) -> Setup {
+    let extras =
+        format!("extra_headers = {{ x-extra = {EXTRA_HEADER:?} }}\nextra_body = {{ extra = {EXTRA_FIELD:?} }}");
     Setup::default()
-        .provider("first", &first.url())
+        .provider_with("first", &first.url(), &extras)
         .provider("second", &second.url())
         .model(MODEL, &["first", "second"], "upstream")
-        .with_environment(&[("GATEWAYZ_SIGNATURE_KEY", "signature-key-nobody-may-read")])
+        .with_environment(&[("GATEWAYZ_SIGNATURE_KEY", SIGNATURE_KEY)])
 }
 
 fn assert_discreet(log: &str) {
-    for secret in
-        [PROMPT, SYSTEM, COMPLETION, WRONG_KEY, CLIENT_KEY, METRICS_TOKEN, PROVIDER_KEY, "signature-key-nobody"]
-    {
+    for secret in [
+        PROMPT,
+        SYSTEM,
+        COMPLETION,
+        EXTRA_HEADER,
+        EXTRA_FIELD,
+        SIGNATURE_KEY,
+        WRONG_KEY,
+        CLIENT_KEY,
+        METRICS_TOKEN,
+        PROVIDER_KEY,
+    ] {
         let line = log.lines().find(|line| line.contains(secret));
-        assert_eq!(line, None, "{secret} stands in the log");
+        assert_eq!(line, None, "{secret} is told");
     }
 }
 
@@ -157,8 +175,68 @@ fn the_most_talkative_log_keeps_the_secrets() {
     exercise(address, &first, &second);
     let lines = process.err.clone();
     eventually("the end of the last request", || lines.text().contains("outcome=cancelled").then_some(()));
+    let scrape = Request::new(address, "GET", "/metrics").header("authorization", &format!("Bearer {METRICS_TOKEN}"));
+    let metrics = scrape.ask();
+    assert_eq!(metrics.status, 200);
+    assert_discreet(&metrics.text());
     process.signal("INT");
     process.wait();
     assert!(lines.text().contains(" TRACE "), "{}", lines.text());
     assert_discreet(&lines.text());
+}
+
+/// Settings are told with `{:?}` sooner or later.
+#[test]
+fn no_secret_stands_in_a_debug_text() {
+    let (first, second) = (Provider::start(), Provider::start());
+    let setup = setup(&first, &second);
+    let file = setup.file();
+    let loaded = load(Some(file.path()), setup.environment()).unwrap();
+    let (catalog, directory) = outfit(&loaded.settings, &loaded.secrets).unwrap();
+    assert!(catalog.any_usable());
+    let debug = format!("{loaded:?} {loaded:#?} {directory:?}");
+    assert!(debug.contains("first"), "{debug}");
+    assert_discreet(&debug);
+}
+
+/// Whatever a client or a provider says, a line of the log begins where the gateway begins one.
+#[test]
+fn nothing_that_is_said_makes_a_line_or_a_header_of_its_own() {
+    let provider = Provider::start();
+    let setup = Setup::default().provider("first", &provider.url()).model("*", &["first"], "*");
+    for format in ["text", "json"] {
+        let (mut process, address) =
+            Process::serve(&setup, &[], &[("GATEWAYZ_LOG_FORMAT", format), ("RUST_LOG", "gatewayz=trace")]);
+        let forged = "2026-01-01T00:00:00.000Z ERROR forged";
+        for text in [
+            format!("m\r\n{forged}"),
+            format!("m\n{forged}"),
+            format!("m\u{85}{forged}"),
+            format!("m\u{2028}{forged}"),
+            format!("m\0\u{1b}[2J\u{9b}2J {forged}"),
+            format!("m\" status=200 {forged}"),
+            format!("\r\nx-injected: {forged}\r\n"),
+        ] {
+            let body = with(asking("Hi"), "model", json!(text));
+            let call = request(address, "POST", "/v1/messages").header("x-request-id", "a b").json(&body).send();
+            provider.accept().fail(400, &text);
+            let reply = call.reply();
+            assert_eq!(reply.status, 400);
+            assert_eq!(reply.header("x-injected"), None);
+        }
+        process.signal("INT");
+        process.wait();
+        for line in process.err.all() {
+            let begins = match format {
+                "json" => serde_json::from_str::<Value>(&line).is_ok_and(|line| line["level"] != "error"),
+                _ => {
+                    line.starts_with("20")
+                        && line
+                            .get(24..30)
+                            .is_some_and(|level| [" INFO ", " WARN ", " DEBUG", " TRACE"].contains(&level))
+                }
+            };
+            assert!(begins && !line.contains(|c: char| c.is_control() || c == '\u{2028}'), "{line:?}");
+        }
+    }
 }
