@@ -8,9 +8,7 @@ use crate::harness::provider::{Exchange, closed_url};
 use crate::harness::{Gateway, Provider};
 
 fn setup(first: &str, second: &str) -> Setup {
-    // However often it fails, it is asked again.
-    let first_lines = "first_byte_timeout = \"300ms\"\nbreaker = { min_requests = 1000 }";
-    Setup::default().provider_with("first", first, first_lines).provider("second", second).model(
+    Setup::default().provider_with("first", first, "first_byte_timeout = \"300ms\"").provider("second", second).model(
         MODEL,
         &["first", "second"],
         "upstream",

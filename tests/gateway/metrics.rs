@@ -91,8 +91,7 @@ fn a_scrape_begun_right_after_an_answer_includes_it() {
         assert_eq!(reply.status, 200);
         assert_eq!(of_model(&gateway.metrics(), "model_requests_total", MODEL), round as f64);
     }
-    // Not so many that the model would be left alone.
-    for round in 1..=9 {
+    for round in 1..=20 {
         let body = with(both_ways("Hi")[round % 2].clone(), "model", json!("simulate-error"));
         assert_eq!(gateway.send(&body).reply().status, 502);
         assert_eq!(of_model(&gateway.metrics(), "model_errors_total", "simulate-error"), round as f64);

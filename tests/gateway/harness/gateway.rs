@@ -68,6 +68,10 @@ impl Setup {
         if !lines.contains("dialect") {
             self.lists.push_str("dialect = \"generic\"\n");
         }
+        // Most tests have one provider fail again and again.
+        if !lines.contains("breaker") {
+            self.lists.push_str("breaker = { min_requests = 1000000 }\n");
+        }
         self.with_environment(&[(&variable, PROVIDER_KEY)])
     }
 
