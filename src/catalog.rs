@@ -176,11 +176,8 @@ impl Catalog {
 
     /// The entry that takes this id: its own, or the most specific wildcard.
     fn place(&self, asked: &str) -> Option<usize> {
-        let takes = |at: &&usize| {
-            let prefix = self.models[**at].id.trim_end_matches('*');
-            asked.len() > prefix.len() && asked.starts_with(prefix)
-        };
-        self.by_id.get(asked).or_else(|| self.wildcards.iter().find(takes)).copied()
+        let by_wildcard = || self.wildcards.iter().find(|at| takes(&self.models[**at].id, asked));
+        self.by_id.get(asked).or_else(by_wildcard).copied()
     }
 
     fn known_label(&self, id: &str) -> Option<ModelLabel> {
@@ -255,6 +252,14 @@ impl Catalog {
     pub fn without_route(&self) -> Vec<&str> {
         let dead = self.models.iter().zip(&self.routes).filter(|(_, routes)| routes.is_empty());
         dead.map(|(model, _)| model.id.as_str()).collect()
+    }
+}
+
+/// Whether a pattern takes an id: the same text, or one that goes on where the pattern has its `*`.
+pub fn takes(pattern: &str, id: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => id.len() > prefix.len() && id.starts_with(prefix),
+        None => pattern == id,
     }
 }
 

@@ -18,6 +18,12 @@ pub enum Cause {
     ContextOverflow,
     /// Client key missing or wrong.
     Unauthenticated,
+    /// The client's key may not do this.
+    Forbidden,
+    /// The client's key has used what it may for now.
+    KeyLimit,
+    /// The client's key has spent its budget.
+    BudgetSpent,
     /// The provider's moderation refused the prompt.
     Moderated,
     UnknownModel,
@@ -77,14 +83,15 @@ impl Cause {
         match self {
             Cause::InvalidRequest | Cause::ContextOverflow => (400, InvalidRequestError, false),
             Cause::Unauthenticated => (401, AuthenticationError, false),
-            Cause::Moderated => (403, PermissionError, false),
+            Cause::BudgetSpent => (402, BillingError, false),
+            Cause::Forbidden | Cause::Moderated => (403, PermissionError, false),
             Cause::UnknownModel | Cause::UnknownPath | Cause::ProviderNotFound => (404, NotFoundError, false),
             Cause::WrongMethod => (405, InvalidRequestError, false),
             Cause::BodyTooLarge => (413, RequestTooLarge, false),
             Cause::BodyIncomplete => (400, InvalidRequestError, false),
             Cause::BodyTimeout => (408, InvalidRequestError, true),
             Cause::UnsupportedMedia => (415, InvalidRequestError, false),
-            Cause::RateLimited => (429, RateLimitError, true),
+            Cause::RateLimited | Cause::KeyLimit => (429, RateLimitError, true),
             Cause::ProviderAccount => (502, ApiError, false),
             Cause::ProviderFailed | Cause::InvalidResponse | Cause::Interrupted => (502, ApiError, true),
             Cause::Timeout | Cause::ConnectTimeout => (504, TimeoutError, true),
@@ -102,6 +109,9 @@ impl Cause {
             Cause::InvalidRequest
             | Cause::ContextOverflow
             | Cause::Unauthenticated
+            | Cause::Forbidden
+            | Cause::KeyLimit
+            | Cause::BudgetSpent
             | Cause::Moderated
             | Cause::UnknownModel
             | Cause::UnknownPath

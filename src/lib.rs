@@ -34,6 +34,7 @@ pub mod routes;
 
 pub mod auth;
 pub mod handlers;
+pub mod limits;
 
 pub mod catalog;
 pub mod dispatch;

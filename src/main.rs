@@ -33,10 +33,20 @@ enum Command {
     Simulate(SimulateArgs),
     /// Read the configuration, show what was understood, name every mistake
     Check(ConfigArgs),
-    /// Make a new client key
-    Keygen,
+    /// Make a new key, and the entry for the configuration
+    Keygen(KeygenArgs),
     /// Ask the running gateway whether it is alive; for container health checks
     Healthcheck(ConfigArgs),
+}
+
+#[derive(Args)]
+struct KeygenArgs {
+    /// What the key is called in usage, metrics and logs
+    #[arg(long, default_value = "team-a")]
+    name: String,
+    /// For /metrics and /admin/usage instead of models
+    #[arg(long)]
+    admin: bool,
 }
 
 #[derive(Args, Default)]
@@ -95,7 +105,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&environment, args.port, args.traffic.then_some(args.rate)),
         Command::Simulate(args) => simulate::run(args.port, Duration::from_millis(args.first_token), args.speed),
         Command::Check(args) => check::run(args.config.as_deref(), &environment),
-        Command::Keygen => keygen::run(),
+        Command::Keygen(args) => keygen::run(&args.name, args.admin),
         Command::Healthcheck(args) => healthcheck::run(args.config.as_deref(), &environment),
     };
     match result {

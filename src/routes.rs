@@ -4,7 +4,7 @@ use actix_web::http::Method;
 use actix_web::middleware::Compress;
 use actix_web::web::{ServiceConfig, get, method, post, resource, to};
 
-use crate::handlers::{count_tokens, health, messages, metrics, models, reply};
+use crate::handlers::{count_tokens, health, messages, metrics, models, reply, usage};
 
 /// Adds every route.
 pub fn table(config: &mut ServiceConfig) {
@@ -24,6 +24,7 @@ pub fn table(config: &mut ServiceConfig) {
                 .route(get().to(metrics::scrape))
                 .default_service(only("GET")),
         )
+        .service(resource("/admin/usage").route(get().to(usage::show)).default_service(only("GET")))
         .default_service(to(reply::unknown_path));
     config
         .service(

@@ -22,14 +22,15 @@ use prometheus::process_collector::ProcessCollector;
 use secrecy::ExposeSecret;
 use tokio::sync::{Semaphore, watch};
 
-use crate::auth::{ClientKeys, MetricsToken};
+use crate::auth::{KeyRing, MetricsToken};
 use crate::catalog::Catalog;
 use crate::config::load::Loaded;
 use crate::config::secrets::{Environment, Secrets};
-use crate::config::{Settings, Stream};
+use crate::config::{Role, Settings, Stream};
 use crate::dispatch::closing::Closing;
 use crate::dispatch::{Dispatcher, StreamRules, random_id};
 use crate::handlers::{App, methods, request_id, unread};
+use crate::limits::meter::Meters;
 use crate::metrics::actor::{Build, Collect, Conclude, Metrics};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::families::latency_seconds;
@@ -93,8 +94,9 @@ impl Gateway {
         let signature_key =
             secrets.signature_key.as_ref().map_or_else(|| random_id(""), |key| key.expose_secret().to_owned());
         let signer = Arc::new(Signer::new(signature_key.as_bytes()));
-        let client_keys =
-            Arc::new(ClientKeys::new(&secrets.client_keys, &settings.auth.key_sha256, no_keys(&settings, &secrets)));
+        let meters = Arc::new(Meters::default());
+        let open = no_keys(&settings, &secrets);
+        let keys = Arc::new(KeyRing::new(&secrets.client_keys, &settings.auth, open, &meters));
         let metrics_token = Arc::new(MetricsToken::new(secrets.metrics_token.as_ref()));
         let draining = Arc::new(AtomicBool::new(false));
         let workers = match settings.server.workers {
@@ -124,7 +126,8 @@ impl Gateway {
             });
             let app = App {
                 dispatcher,
-                client_keys: client_keys.clone(),
+                keys: keys.clone(),
+                meters: meters.clone(),
                 metrics_token: metrics_token.clone(),
                 metrics: metrics.clone(),
                 counting: counting.clone(),
@@ -256,13 +259,15 @@ async fn stop_in_order(mut stop: impl StopSignals, handle: ServerHandle, drainin
 }
 
 fn no_keys(settings: &Settings, secrets: &Secrets) -> bool {
-    secrets.client_keys.is_empty() && settings.auth.key_sha256.is_empty()
+    let auth = &settings.auth;
+    let named = auth.keys.iter().any(|key| key.role == Role::Client);
+    secrets.client_keys.is_empty() && auth.key_sha256.is_empty() && !named
 }
 
 fn refuse_to_be_open(settings: &Settings, secrets: &Secrets, options: Options) -> io::Result<()> {
     let mut missing = Vec::new();
     if no_keys(settings, secrets) {
-        missing.push("no client key: set GATEWAYZ_API_KEYS to one or more keys (`gatewayz keygen` makes one), or auth.key_sha256");
+        missing.push("no client key: set GATEWAYZ_API_KEYS to one or more keys (`gatewayz keygen` makes one), auth.key_sha256 or [[auth.keys]]");
     }
     if secrets.metrics_token.is_none() {
         missing.push("no metrics token: set METRICS_TOKEN to a long random text");

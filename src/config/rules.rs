@@ -14,10 +14,11 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
         say("server.host".into(), format!("{:?} is no IP address", settings.server.host));
     }
     for (at, digest) in settings.auth.key_sha256.iter().enumerate() {
-        if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            say(format!("auth.key_sha256[{at}]"), "not a SHA-256 in 64 hex digits (see `gatewayz keygen`)".into());
+        if !is_digest(digest) {
+            say(format!("auth.key_sha256[{at}]"), NO_DIGEST.into());
         }
     }
+    key_mistakes(settings, &mut say);
     for (name, most) in
         [("max_connections", settings.server.max_connections), ("max_inflight", settings.server.max_inflight)]
     {
@@ -99,6 +100,54 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
         }
     }
     found
+}
+
+const NO_DIGEST: &str = "not a SHA-256 in 64 hex digits (see `gatewayz keygen`)";
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn key_mistakes(settings: &Settings, say: &mut impl FnMut(String, String)) {
+    let mut names = BTreeSet::new();
+    let mut digests: BTreeSet<String> = settings.auth.key_sha256.iter().map(|hex| hex.to_lowercase()).collect();
+    for (at, named) in settings.auth.keys.iter().enumerate() {
+        let key = |field: &str| format!("auth.keys[{at}].{field}");
+        if !is_name(&named.name) {
+            say(key("name"), format!("{:?} is no name: letters, digits, - and _ only", named.name));
+        } else if !names.insert(named.name.as_str()) {
+            say(key("name"), format!("{:?} is the name of another key too", named.name));
+        }
+        if !is_digest(&named.sha256) {
+            say(key("sha256"), NO_DIGEST.into());
+        } else if !digests.insert(named.sha256.to_lowercase()) {
+            say(key("sha256"), "is the hash of another key too".into());
+        }
+        for (place, pattern) in named.models.iter().enumerate() {
+            if pattern.is_empty() || pattern.strip_suffix('*').unwrap_or(pattern).contains('*') {
+                say(key(&format!("models[{place}]")), format!("{pattern:?}: a * may stand at the end only, once"));
+            }
+        }
+        if named.expires_at.as_ref().is_some_and(|at| humantime::parse_rfc3339(at).is_err()) {
+            say(key("expires_at"), "is no RFC 3339 time in UTC, like 2027-01-01T00:00:00Z".into());
+        }
+        let limits = &named.limits;
+        for (name, limit) in [
+            ("requests_per_minute", limits.requests_per_minute),
+            ("input_tokens_per_minute", limits.input_tokens_per_minute),
+            ("output_tokens_per_minute", limits.output_tokens_per_minute),
+            ("concurrent_requests", limits.concurrent_requests),
+        ] {
+            if limit == Some(0) {
+                say(key(&format!("limits.{name}")), "must be at least 1; `disabled = true` turns a key off".into());
+            }
+        }
+        for (name, budget) in [("usd_per_day", limits.usd_per_day), ("usd_per_month", limits.usd_per_month)] {
+            if budget.is_some_and(|budget| budget.is_nan() || budget < 0.0) {
+                say(key(&format!("limits.{name}")), "must not be below 0".into());
+            }
+        }
+    }
 }
 
 fn provider_mistakes(provider: &Provider, key: &dyn Fn(&str) -> String, say: &mut impl FnMut(String, String)) {

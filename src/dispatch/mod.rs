@@ -27,6 +27,7 @@ use self::relay::{Head, Outbox, Relay};
 use self::scope::Scope;
 pub use self::scope::log_turned_away;
 use self::session::Session;
+use crate::auth::Key;
 use crate::catalog::{Catalog, ProviderId, Resolved, Route};
 use crate::config::Retry;
 use crate::error::{Cause, GatewayError};
@@ -70,6 +71,7 @@ pub struct Dispatcher {
 #[derive(Debug)]
 pub struct Inbound {
     pub body: Bytes,
+    pub client: Arc<Key>,
     pub request_id: String,
     pub received: Instant,
 }
@@ -100,7 +102,7 @@ struct Asked<'r, 'a> {
 
 /// An error that is returned comes before anything was sent, and becomes an HTTP status.
 async fn run(dispatcher: &Dispatcher, inbound: Inbound, outbox: &Outbox) -> Result<(), GatewayError> {
-    let Inbound { body, request_id, received } = inbound;
+    let Inbound { body, client, request_id, received } = inbound;
     let reject = |reason| dispatcher.emitter.record(Observation::Rejected(reason));
     let turned_away = |reason, error: GatewayError| {
         reject(reason);
@@ -118,7 +120,11 @@ async fn run(dispatcher: &Dispatcher, inbound: Inbound, outbox: &Outbox) -> Resu
                 Ok(()) => turned_away(Rejection::UnknownModel, unknown_model(&request.model)),
             });
         };
-        let mut scope = Scope::begin(dispatcher, &resolved, &request_id, received, request.stream);
+        let mut scope = Scope::begin(dispatcher, &resolved, &client.name, &request_id, received, request.stream);
+        if !client.may_use(&request.model) {
+            reject(Rejection::Permission);
+            return Err(scope.fail(forbidden_model(&request.model)));
+        }
         if let Err(invalid) = valid {
             reject(Rejection::Validation);
             return Err(scope.fail(invalid.into()));
@@ -126,6 +132,14 @@ async fn run(dispatcher: &Dispatcher, inbound: Inbound, outbox: &Outbox) -> Resu
         let Some(attempts) = Attempts::over(&resolved.routes) else {
             return Err(scope.fail(no_route(dispatcher.catalog.label(resolved.label).as_str())));
         };
+        let input_estimate = tokens::estimate_request(&request);
+        match client.meter.admit(input_estimate) {
+            Ok(reservation) => scope.reserve(reservation),
+            Err(error) => {
+                reject(if error.cause == Cause::BudgetSpent { Rejection::Budget } else { Rejection::RateLimit });
+                return Err(scope.fail(error));
+            }
+        }
         echo = Echo {
             message_id: random_id("msg_"),
             model: request.model.to_string(),
@@ -136,7 +150,7 @@ async fn run(dispatcher: &Dispatcher, inbound: Inbound, outbox: &Outbox) -> Resu
             model: &echo.model,
             names: &echo.names,
             signer: &dispatcher.signer,
-            input_estimate: tokens::estimate_request(&request),
+            input_estimate,
             omit_thinking: request.thinking.as_ref().and_then(|thinking| thinking.display.as_deref())
                 == Some("omitted"),
         };
@@ -165,6 +179,12 @@ fn no_route(model: &str) -> GatewayError {
 pub fn unknown_model(asked: &str) -> GatewayError {
     let name: String = asked.chars().take(200).collect();
     GatewayError::new(Cause::UnknownModel, format!("model: {name}"))
+}
+
+/// The answer for a model that the client's key may not ask for.
+pub fn forbidden_model(asked: &str) -> GatewayError {
+    let name: String = asked.chars().take(200).collect();
+    GatewayError::new(Cause::Forbidden, format!("this key may not use the model {name}"))
 }
 
 /// The prefix and 24 characters of base62.

@@ -6,6 +6,7 @@ use super::Dispatcher;
 use crate::catalog::{Catalog, ModelLabel, ProviderId, Resolved};
 use crate::config::Price;
 use crate::error::{Cause, GatewayError};
+use crate::limits::meter::{Reservation, Used};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::observation::{Bill, Observation, Outcome, RequestEnded};
 use crate::translate::usage::Tally;
@@ -18,9 +19,12 @@ pub(super) struct Scope<'a> {
     price: Option<Price>,
     /// The client named a model that only a wildcard takes.
     is_guess: bool,
+    /// The name of the client's key.
+    key: &'a str,
     request_id: &'a str,
     received: Instant,
     streamed: bool,
+    reservation: Option<Reservation>,
     provider: Option<ProviderId>,
     attempts: u32,
     tally: Option<Tally>,
@@ -34,6 +38,7 @@ impl<'a> Scope<'a> {
     pub(super) fn begin(
         dispatcher: &'a Dispatcher,
         resolved: &Resolved<'_>,
+        key: &'a str,
         request_id: &'a str,
         received: Instant,
         streamed: bool,
@@ -45,9 +50,11 @@ impl<'a> Scope<'a> {
             label: resolved.label,
             price: resolved.price,
             is_guess: resolved.is_guess,
+            key,
             request_id,
             received,
             streamed,
+            reservation: None,
             provider: None,
             attempts: 0,
             tally: None,
@@ -56,6 +63,11 @@ impl<'a> Scope<'a> {
             last_content: None,
             ended: false,
         }
+    }
+
+    /// What was reserved for it within the limits of its key, to be settled at its end.
+    pub(super) fn reserve(&mut self, reservation: Reservation) {
+        self.reservation = Some(reservation);
     }
 
     /// An attempt with this provider begins; what an earlier one took is forgotten, since it gave nothing.
@@ -106,6 +118,9 @@ impl<'a> Scope<'a> {
             (Some(provider), Some(tally)) => Some(Bill { provider, tally, cost: self.cost(&tally) }),
             _ => None,
         };
+        if let Some(mut reservation) = self.reservation.take() {
+            reservation.settle(self.label, self.used(outcome));
+        }
         let first_token = self.first_content.map(|at| at - self.received).filter(|_| self.streamed);
         let generation = self.first_content.zip(self.last_content).map(|(first, last)| last - first);
         self.emitter.record(Observation::RequestEnded(RequestEnded {
@@ -118,6 +133,19 @@ impl<'a> Scope<'a> {
             overhead: (outcome == Outcome::Success).then(|| latency.saturating_sub(self.waited)),
         }));
         self.log(outcome, status, latency, first_token);
+    }
+
+    fn used(&self, outcome: Outcome) -> Used {
+        let usage = self.tally.map(|tally| tally.usage).unwrap_or_default();
+        Used {
+            requests: 1,
+            errors: u64::from(matches!(outcome, Outcome::Failed(_))),
+            input_tokens: usage.input_tokens,
+            cache_read_tokens: usage.cache_read_input_tokens,
+            cache_write_tokens: usage.cache_creation_input_tokens,
+            output_tokens: usage.output_tokens,
+            cost: self.tally.and_then(|tally| self.cost(&tally)).filter(|cost| cost.is_finite()).unwrap_or_default(),
+        }
     }
 
     fn cost(&self, tally: &Tally) -> Option<f64> {
@@ -146,6 +174,7 @@ impl<'a> Scope<'a> {
         log::info!(
             target: "gatewayz::request",
             request_id = self.request_id,
+            key = self.key,
             model = self.catalog.label(self.label).as_str(),
             provider = self.provider.map_or("-", |id| self.catalog.provider_name(id)),
             status,

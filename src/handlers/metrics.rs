@@ -12,12 +12,9 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Everything that has been observed until now.
 pub async fn scrape(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    if !app.metrics_token.admit(&request) {
-        let error =
-            GatewayError::new(Cause::Unauthenticated, "metrics need the bearer token that is set by METRICS_TOKEN");
-        let mut response = reply::error(&request, &error);
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-        return response;
+    if !app.is_operator(&request) {
+        let message = "metrics need the bearer token that is set by METRICS_TOKEN, or a key with role admin";
+        return reply::operators_only(&request, message);
     }
     let rendered = match app.metrics.send(Collect).await {
         Ok(()) => app.metrics.send(Render).await,

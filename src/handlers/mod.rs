@@ -5,6 +5,7 @@
 mod body;
 pub mod count_tokens;
 pub mod health;
+mod limits;
 pub mod messages;
 pub mod methods;
 pub mod metrics;
@@ -13,6 +14,7 @@ pub mod reply;
 pub mod request_id;
 pub mod unread;
 pub mod until_end;
+pub mod usage;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,16 +27,18 @@ use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::until_end::UntilEnd;
-use crate::auth::{ClientKeys, MetricsToken};
+use crate::auth::{Key, KeyRing, MetricsToken};
 use crate::dispatch::Dispatcher;
 use crate::error::{Cause, GatewayError};
+use crate::limits::meter::Meters;
 use crate::metrics::actor::Metrics;
 use crate::metrics::observation::{Observation, Rejection};
 
 /// What the handlers of one worker share.
 pub struct App {
     pub dispatcher: Rc<Dispatcher>,
-    pub client_keys: Arc<ClientKeys>,
+    pub keys: Arc<KeyRing>,
+    pub meters: Arc<Meters>,
     pub metrics_token: Arc<MetricsToken>,
     pub metrics: Addr<Metrics>,
     /// For how many token counts there is room at once, over all workers: they must leave cores to the streams.
@@ -56,22 +60,21 @@ impl App {
     }
 
     /// Lets a request pass that bears a client key.
-    fn authenticate(&self, request: &HttpRequest) -> Result<(), GatewayError> {
-        if self.client_keys.admit(request) {
-            return Ok(());
-        }
-        self.reject(Rejection::Auth);
-        let message =
-            match request.headers().contains_key("x-api-key") || request.headers().contains_key("authorization") {
-                true => "invalid x-api-key",
-                false => "x-api-key header is required",
-            };
-        Err(GatewayError::new(Cause::Unauthenticated, message))
+    fn authenticate(&self, request: &HttpRequest) -> Result<Arc<Key>, GatewayError> {
+        self.keys.client(request).inspect_err(|error| match error.cause {
+            Cause::Forbidden => self.reject(Rejection::Permission),
+            _ => self.reject(Rejection::Auth),
+        })
+    }
+
+    /// Whether the request may see what only operators see.
+    fn is_operator(&self, request: &HttpRequest) -> bool {
+        self.metrics_token.admit(request) || self.keys.is_admin(request)
     }
 
     /// Lets new work in: with a client key, unless the gateway is full or about to stop.
     fn admit(&self, request: &HttpRequest) -> Result<Admission, GatewayError> {
-        self.authenticate(request)?;
+        let client = self.authenticate(request)?;
         let turn_away = |reason, cause, message: &str| {
             self.reject(reason);
             Err(GatewayError::new(cause, message).retry_after(Some(1)))
@@ -81,7 +84,7 @@ impl App {
             return turn_away(Rejection::ShuttingDown, Cause::Draining, message);
         }
         match self.inflight.clone().try_acquire_owned() {
-            Ok(room) => Ok(Admission(room)),
+            Ok(room) => Ok(Admission { client, room }),
             Err(_) => {
                 let message = "This gateway has too many requests open; send the request again";
                 turn_away(Rejection::RateLimit, Cause::Full, message)
@@ -95,11 +98,14 @@ impl App {
 }
 
 /// The room that a request takes until its answer has ended.
-struct Admission(OwnedSemaphorePermit);
+struct Admission {
+    client: Arc<Key>,
+    room: OwnedSemaphorePermit,
+}
 
 impl Admission {
     /// Gives the room back when the last bytes of the answer have gone out, or its client has.
     fn until_end(self, response: HttpResponse) -> HttpResponse {
-        response.map_body(|_, body| UntilEnd::new(body, self.0).boxed())
+        response.map_body(|_, body| UntilEnd::new(body, self.room).boxed())
     }
 }

@@ -54,10 +54,11 @@ struct ModelList<'a> {
     last_id: Option<&'a str>,
 }
 
-/// A page of the models.
+/// A page of the models that the key may use.
 pub async fn list(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    let answer = app.authenticate(&request).and_then(|()| page(&request)).and_then(|(page, limit)| {
-        let models: Vec<&Model> = app.dispatcher.catalog.listed().collect();
+    let answer = app.authenticate(&request).and_then(|client| {
+        let (page, limit) = page(&request)?;
+        let models: Vec<&Model> = app.dispatcher.catalog.listed().filter(|model| client.may_use(&model.id)).collect();
         let (from, to, has_more) = bounds(&models, &page, limit)?;
         let data: Vec<ModelInfo<'_>> = models[from..to].iter().map(|model| ModelInfo::from(*model)).collect();
         let ids = |model: Option<&ModelInfo<'_>>| model.map(|model| model.id.to_owned());
@@ -69,8 +70,9 @@ pub async fn list(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
 
 /// One model.
 pub async fn retrieve(request: HttpRequest, id: web::Path<String>, app: web::Data<App>) -> HttpResponse {
-    let answer = app.authenticate(&request).and_then(|()| {
-        let model = app.dispatcher.catalog.entry(&id).ok_or_else(|| unknown_model(&id))?;
+    let answer = app.authenticate(&request).and_then(|client| {
+        let model = app.dispatcher.catalog.entry(&id).filter(|model| client.may_use(&model.id));
+        let model = model.ok_or_else(|| unknown_model(&id))?;
         Ok(reply::json(&ModelInfo::from(model)))
     });
     answer.unwrap_or_else(|error| reply::error(&request, &error))

@@ -37,6 +37,13 @@ pub fn error(request: &HttpRequest, error: &GatewayError) -> HttpResponse {
     response.json(ErrorEnvelope { kind: ErrorTag::Error, error, request_id: &id })
 }
 
+/// For what only operators may see.
+pub fn operators_only(request: &HttpRequest, message: &str) -> HttpResponse {
+    let mut response = error(request, &GatewayError::new(Cause::Unauthenticated, message));
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
 /// A success in JSON.
 pub fn json(value: &impl Serialize) -> HttpResponse {
     HttpResponse::Ok().json(value)

@@ -144,21 +144,27 @@ impl ErrorLabel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
     Auth,
+    /// The key may not do this.
+    Permission,
     Validation,
     UnknownModel,
     TooLarge,
     /// A limit of ours.
     RateLimit,
+    /// The budget of the key is spent.
+    Budget,
     ShuttingDown,
 }
 
 impl Rejection {
-    pub const ALL: [Rejection; 6] = [
+    pub const ALL: [Rejection; 8] = [
         Rejection::Auth,
+        Rejection::Permission,
         Rejection::Validation,
         Rejection::UnknownModel,
         Rejection::TooLarge,
         Rejection::RateLimit,
+        Rejection::Budget,
         Rejection::ShuttingDown,
     ];
 
@@ -166,10 +172,12 @@ impl Rejection {
     pub fn as_str(self) -> &'static str {
         match self {
             Rejection::Auth => "auth",
+            Rejection::Permission => "permission",
             Rejection::Validation => "validation",
             Rejection::UnknownModel => "unknown_model",
             Rejection::TooLarge => "too_large",
             Rejection::RateLimit => "rate_limit",
+            Rejection::Budget => "budget",
             Rejection::ShuttingDown => "shutting_down",
         }
     }

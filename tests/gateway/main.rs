@@ -14,6 +14,7 @@ mod harness;
 mod health;
 mod hostile_bodies;
 mod hostile_providers;
+mod key_limits;
 mod keys;
 mod logs;
 mod max_inflight;
@@ -21,6 +22,7 @@ mod messages;
 mod metrics;
 mod metrics_guard;
 mod models;
+mod named_keys;
 #[path = "../protocol/mod.rs"]
 mod protocol;
 mod refusals;

@@ -1,0 +1,205 @@
+//! What a key may use: rates, calls at once, budgets; and what is told of them.
+
+use gatewayz::auth::hex_digest;
+use serde_json::{Value, json};
+
+use crate::harness::gateway::Setup;
+use crate::harness::http::{Call, Reply, Request};
+use crate::harness::message::{MODEL, UPSTREAM, asking, both_ways, streaming};
+use crate::harness::{Gateway, METRICS_TOKEN, Provider};
+
+/// A gateway with two keys of the same limits, called `one` and `two`.
+fn limited(provider: &Provider, limits: &str) -> Setup {
+    let entry = |name: &str| {
+        let digest = hex_digest(name);
+        format!("[[auth.keys]]\nname = {name:?}\nsha256 = {digest:?}\nlimits = {{ {limits} }}\n")
+    };
+    Setup::default()
+        .in_section("auth", &format!("key_sha256 = []\n{}{}", entry("one"), entry("two")))
+        .provider("scripted", &provider.url())
+        .model(MODEL, &["scripted"], UPSTREAM)
+        .with_lines("price = { input = 100000.0, output = 100000.0 }")
+}
+
+fn request(gateway: &Gateway, key: &str, body: &Value) -> Request {
+    gateway.bare("POST", "/v1/messages").header("x-api-key", key).json(body)
+}
+
+fn send(gateway: &Gateway, key: &str) -> Call {
+    request(gateway, key, &asking("Hi")).send()
+}
+
+/// Answered well.
+fn served(gateway: &Gateway, provider: &Provider, key: &str) -> Reply {
+    let call = send(gateway, key);
+    provider.accept().say("Hi");
+    let reply = call.reply();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply
+}
+
+fn number(reply: &Reply, header: &str) -> u64 {
+    let value = reply.header(header).unwrap_or_else(|| panic!("no {header}"));
+    value.parse().unwrap_or_else(|_| panic!("{header}: {value}"))
+}
+
+#[test]
+fn requests_beyond_the_limit_of_a_key_are_told_when_to_come_back() {
+    let provider = Provider::start();
+    // One in 20 seconds comes back: none during the test.
+    let gateway = limited(&provider, "requests_per_minute = 3").start();
+    for left in [2, 1, 0] {
+        let reply = served(&gateway, &provider, "one");
+        assert_eq!(number(&reply, "anthropic-ratelimit-requests-limit"), 3);
+        assert_eq!(number(&reply, "anthropic-ratelimit-requests-remaining"), left);
+        let reset = reply.header("anthropic-ratelimit-requests-reset").unwrap();
+        let reset = humantime::parse_rfc3339(reset).unwrap();
+        let until = reset.duration_since(std::time::SystemTime::now()).unwrap().as_secs();
+        assert!(until <= 20 * (3 - left) + 1 && until + 3 >= 20 * (3 - left), "{until} s for {left}");
+        assert_eq!(reply.header("anthropic-ratelimit-input-tokens-limit"), None);
+    }
+    for body in both_ways("Hi") {
+        let reply = request(&gateway, "one", &body).ask();
+        let message = reply.assert_error(429, "rate_limit_error", true);
+        assert!(message.contains("3 requests per minute"), "{message}");
+        assert!((17..=20).contains(&number(&reply, "retry-after")));
+        assert_eq!(number(&reply, "anthropic-ratelimit-requests-remaining"), 0);
+    }
+    served(&gateway, &provider, "two");
+    let metrics = gateway.metrics();
+    assert_eq!(metrics.value("gateway_rejected_requests_total{reason=\"rate_limit\"}"), 2.0);
+    assert_eq!(metrics.value("model_requests_total{model=\"claude-test\"}"), 6.0);
+    assert_eq!(metrics.sum("model_errors_total"), 0.0, "a limit of ours is no error of the model");
+    assert!(provider.is_idle());
+}
+
+/// After `retry-after` the next request passes.
+#[test]
+fn a_limit_refills() {
+    let provider = Provider::start();
+    let gateway = limited(&provider, "requests_per_minute = 120").start();
+    for _ in 0..120 {
+        served(&gateway, &provider, "one");
+    }
+    let refused = std::iter::repeat_with(|| {
+        let call = send(&gateway, "one");
+        // It refills while we ask.
+        crate::harness::eventually("an answer or a call", || match provider.try_accept() {
+            Some(exchange) => {
+                exchange.say("Hi");
+                Some(())
+            }
+            None => (!call.is_waiting()).then_some(()),
+        });
+        call.reply()
+    })
+    .find(|reply| reply.status != 200)
+    .unwrap();
+    assert_eq!((refused.status, number(&refused, "retry-after")), (429, 1));
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    served(&gateway, &provider, "one");
+}
+
+#[test]
+fn tokens_are_estimated_first_and_counted_then() {
+    let provider = Provider::start();
+    let limits = "input_tokens_per_minute = 600, output_tokens_per_minute = 600";
+    let gateway = limited(&provider, limits).start();
+    // The provider counts 10 and 3.
+    let reply = served(&gateway, &provider, "one");
+    assert_eq!(number(&reply, "anthropic-ratelimit-input-tokens-limit"), 600);
+    assert!((588..=592).contains(&number(&reply, "anthropic-ratelimit-input-tokens-remaining")));
+    assert!((596..=600).contains(&number(&reply, "anthropic-ratelimit-output-tokens-remaining")));
+    let long = "many words ".repeat(250);
+    let call = request(&gateway, "one", &streaming(&long)).send();
+    let mut exchange = provider.accept();
+    exchange.begin();
+    exchange.text("so far");
+    let (head, events) = call.events();
+    let remaining: u64 = head.header("anthropic-ratelimit-input-tokens-remaining").unwrap().parse().unwrap();
+    assert!(remaining < 200, "the estimate is reserved: {remaining}");
+    let reply = request(&gateway, "one", &asking(&long)).ask();
+    assert!(reply.assert_error(429, "rate_limit_error", true).contains("input tokens per minute"));
+    exchange.finish();
+    events.rest();
+    let reply = served(&gateway, &provider, "one");
+    assert!(number(&reply, "anthropic-ratelimit-input-tokens-remaining") > 560, "10 were used, the rest came back");
+}
+
+#[test]
+fn calls_at_once_are_bounded_however_they_end() {
+    let provider = Provider::start();
+    let gateway = limited(&provider, "concurrent_requests = 1").start();
+    let call = request(&gateway, "one", &streaming("Hi")).send();
+    let mut exchange = provider.accept();
+    exchange.begin();
+    exchange.text("so far");
+    let (_, mut events) = call.events();
+    events.until("content_block_delta");
+    let refused = send(&gateway, "one").reply();
+    assert!(refused.assert_error(429, "rate_limit_error", true).contains("1 concurrent requests"));
+    served(&gateway, &provider, "two");
+    events.hang_up();
+    exchange.wait_until_closed();
+    gateway.metrics_when("the end", |metrics| metrics.sum("gateway_inflight_requests") == 0.0);
+    served(&gateway, &provider, "one");
+    served(&gateway, &provider, "one");
+}
+
+#[test]
+fn a_budget_that_is_spent_is_a_matter_of_billing() {
+    let provider = Provider::start();
+    // Each answer costs 10 + 3 tokens: 1.3 dollars.
+    let gateway = limited(&provider, "usd_per_day = 2.0").start();
+    served(&gateway, &provider, "one");
+    served(&gateway, &provider, "one");
+    for body in both_ways("Hi") {
+        let reply = request(&gateway, "one", &body).ask();
+        reply.assert_error(402, "billing_error", false);
+        assert_eq!(reply.header("retry-after"), None);
+    }
+    served(&gateway, &provider, "two");
+    assert_eq!(gateway.metrics().value("gateway_rejected_requests_total{reason=\"budget\"}"), 2.0);
+    let usage = gateway.bare("GET", "/admin/usage").header("authorization", &format!("Bearer {METRICS_TOKEN}")).ask();
+    let usage = usage.json();
+    let of = |name: &str| {
+        let keys = usage["keys"].as_array().unwrap();
+        keys.iter().find(|key| key["key"] == name).unwrap_or_else(|| panic!("{name} in {usage}")).clone()
+    };
+    let expected = |requests: u64| {
+        json!({
+            "requests": requests, "errors": 0, "input_tokens": 10 * requests, "output_tokens": 3 * requests,
+            "cache_read_tokens": 0, "cache_write_tokens": 0, "cost_usd": 1.3 * requests as f64,
+        })
+    };
+    for period in ["day", "month"] {
+        assert_eq!(of("one")[period]["total"], expected(2));
+        assert_eq!(of("one")[period]["models"], json!({ MODEL: expected(2) }));
+        assert_eq!(of("two")[period]["total"], expected(1));
+        assert_eq!(of("(unnamed)")[period]["total"]["requests"], 0);
+    }
+    let month = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    assert!(month.starts_with(of("one")["month"]["period"].as_str().unwrap()));
+}
+
+#[test]
+fn a_key_without_limits_hears_of_none() {
+    let provider = Provider::start();
+    let gateway = limited(&provider, "").start();
+    let reply = served(&gateway, &provider, "one");
+    let head = format!("{:?}", reply.head);
+    assert!(!head.contains("anthropic-ratelimit"), "{head}");
+}
+
+/// What failed is in the usage as an error, and costs no tokens.
+#[test]
+fn failures_are_in_the_usage() {
+    let provider = Provider::start();
+    let gateway = limited(&provider, "requests_per_minute = 100").start();
+    let call = send(&gateway, "one");
+    provider.accept().fail(500, "boom");
+    assert_eq!(call.reply().status, 502);
+    let usage = gateway.bare("GET", "/admin/usage").header("authorization", &format!("Bearer {METRICS_TOKEN}")).ask();
+    let text = usage.text();
+    assert!(text.contains("\"key\":\"one\"") && text.contains("\"errors\":1"), "{text}");
+}
