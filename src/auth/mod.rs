@@ -2,7 +2,7 @@
 
 mod key;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use actix_web::HttpRequest;
@@ -19,8 +19,13 @@ use crate::limits::meter::Meters;
 /// A credential as it is kept: its SHA-256.
 type KeyDigest = [u8; 32];
 
-/// All keys.
+/// All keys; they can be replaced while requests are served.
 pub struct KeyRing {
+    ring: RwLock<Arc<Ring>>,
+    meters: Arc<Meters>,
+}
+
+struct Ring {
     keys: Vec<(KeyDigest, Arc<Key>)>,
     /// Whoever has a key without a name, or none where none is asked for.
     unnamed: Arc<Key>,
@@ -30,19 +35,44 @@ pub struct KeyRing {
 
 impl KeyRing {
     /// Plain keys, hex digests and named keys; `open` lets everybody in.
-    pub fn new(plain: &[SecretString], auth: &config::Auth, open: bool, meters: &Meters) -> KeyRing {
+    pub fn new(plain: &[SecretString], auth: &config::Auth, open: bool, meters: Arc<Meters>) -> KeyRing {
+        KeyRing { ring: RwLock::new(Arc::new(Ring::new(plain, auth, open, &meters))), meters }
+    }
+
+    /// Takes these keys in place of those before. What keys of the same name have used is kept.
+    pub fn replace(&self, plain: &[SecretString], auth: &config::Auth, open: bool) {
+        let ring = Arc::new(Ring::new(plain, auth, open, &self.meters));
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The key of a client, from `x-api-key` or a bearer. Either will do: an SDK sends both when its environment holds
+    /// both, and one of them may be meant for another service.
+    pub fn client(&self, request: &HttpRequest) -> Result<Arc<Key>, GatewayError> {
+        self.ring().client(request)
+    }
+
+    /// Whether the request bears the key of an admin.
+    pub fn is_admin(&self, request: &HttpRequest) -> bool {
+        self.ring().is_admin(request)
+    }
+}
+
+impl Ring {
+    fn new(plain: &[SecretString], auth: &config::Auth, open: bool, meters: &Meters) -> Ring {
         let unnamed = Arc::new(Key::unnamed(meters));
         let plain = plain.iter().map(|key| digest(key.expose_secret()));
         let hashed = auth.key_sha256.iter().filter_map(|hex| from_hex(hex));
         let mut keys: Vec<_> = plain.chain(hashed).map(|digest| (digest, unnamed.clone())).collect();
         let named = |key: &config::NamedKey| Some((from_hex(&key.sha256)?, Arc::new(Key::named(key, meters))));
         keys.extend(auth.keys.iter().filter_map(named));
-        KeyRing { keys, unnamed, open }
+        Ring { keys, unnamed, open }
     }
 
-    /// The key of a client, from `x-api-key` or a bearer. Either will do: an SDK sends both when its environment holds
-    /// both, and one of them may be meant for another service.
-    pub fn client(&self, request: &HttpRequest) -> Result<Arc<Key>, GatewayError> {
+    fn client(&self, request: &HttpRequest) -> Result<Arc<Key>, GatewayError> {
         let presented = [header_text(request, "x-api-key"), bearer(request)];
         let found = presented.into_iter().flatten().find_map(|key| self.find(key));
         let Some(key) = found else {
@@ -63,8 +93,7 @@ impl KeyRing {
         }
     }
 
-    /// Whether the request bears the key of an admin.
-    pub fn is_admin(&self, request: &HttpRequest) -> bool {
+    fn is_admin(&self, request: &HttpRequest) -> bool {
         let keys = [header_text(request, "x-api-key"), bearer(request)];
         let found = keys.into_iter().flatten().find_map(|key| self.find(key));
         found.is_some_and(|key| key.role == Role::Admin && key.check(SystemTime::now()).is_ok())
@@ -137,7 +166,7 @@ mod tests {
     #[test]
     fn plain_and_hashed_keys_open_in_both_headers() {
         let auth = config::Auth { key_sha256: vec![hex_digest("hashed")], keys: Vec::new() };
-        let keys = KeyRing::new(&["plain".into()], &auth, false, &Meters::default());
+        let keys = KeyRing::new(&["plain".into()], &auth, false, Arc::default());
         assert!(keys.client(&request("x-api-key", "plain")).is_ok());
         assert!(keys.client(&request("authorization", "Bearer hashed")).is_ok());
         assert!(keys.client(&request("authorization", "bearer plain")).is_ok());

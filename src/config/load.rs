@@ -42,6 +42,16 @@ pub enum Layer {
     Secrets,
 }
 
+impl Layer {
+    /// The file, if it is one.
+    pub fn into_file(self) -> Option<PathBuf> {
+        match self {
+            Layer::File(path) => Some(path),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

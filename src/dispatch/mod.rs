@@ -95,7 +95,7 @@ struct Echo {
 /// The request as the rest of this module sees it while a provider is looked for.
 struct Asked<'r, 'a> {
     request: &'r MessagesRequest<'r>,
-    resolved: &'r Resolved<'r>,
+    resolved: &'r Resolved,
     context: Context<'a>,
     request_id: &'r str,
 }

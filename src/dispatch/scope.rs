@@ -37,7 +37,7 @@ pub(super) struct Scope<'a> {
 impl<'a> Scope<'a> {
     pub(super) fn begin(
         dispatcher: &'a Dispatcher,
-        resolved: &Resolved<'_>,
+        resolved: &Resolved,
         key: &'a str,
         request_id: &'a str,
         received: Instant,

@@ -70,7 +70,7 @@ pub async fn ready(app: web::Data<App>) -> HttpResponse {
         (false, true) => ("ready", HttpResponse::Ok()),
     };
     let state = |id| if catalog.is_usable(id) { "ready" } else { "no key" };
-    let providers = (0u16..).map(ProviderId).zip(catalog.providers()).map(|(id, name)| (name.as_str(), state(id)));
+    let providers = (0u16..).map(ProviderId).zip(catalog.providers()).map(|(id, name)| (name, state(id)));
     response.json(Readiness { status, providers: providers.collect(), circuits: circuits(&app.dispatcher) })
 }
 

@@ -1,5 +1,7 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`: the configured models in Anthropic's shape.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
@@ -58,9 +60,10 @@ struct ModelList<'a> {
 pub async fn list(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     let answer = app.authenticate(&request).and_then(|client| {
         let (page, limit) = page(&request)?;
-        let models: Vec<&Model> = app.dispatcher.catalog.listed().filter(|model| client.may_use(&model.id)).collect();
+        let mut models = app.dispatcher.catalog.listed();
+        models.retain(|model| client.may_use(&model.id));
         let (from, to, has_more) = bounds(&models, &page, limit)?;
-        let data: Vec<ModelInfo<'_>> = models[from..to].iter().map(|model| ModelInfo::from(*model)).collect();
+        let data: Vec<ModelInfo<'_>> = models[from..to].iter().map(|model| ModelInfo::from(&**model)).collect();
         let ids = |model: Option<&ModelInfo<'_>>| model.map(|model| model.id.to_owned());
         let (first_id, last_id) = (ids(data.first()), ids(data.last()));
         Ok(reply::json(&ModelList { data, has_more, first_id: first_id.as_deref(), last_id: last_id.as_deref() }))
@@ -73,7 +76,7 @@ pub async fn retrieve(request: HttpRequest, id: web::Path<String>, app: web::Dat
     let answer = app.authenticate(&request).and_then(|client| {
         let model = app.dispatcher.catalog.entry(&id).filter(|model| client.may_use(&model.id));
         let model = model.ok_or_else(|| unknown_model(&id))?;
-        Ok(reply::json(&ModelInfo::from(model)))
+        Ok(reply::json(&ModelInfo::from(&*model)))
     });
     answer.unwrap_or_else(|error| reply::error(&request, &error))
 }
@@ -92,7 +95,7 @@ fn page(request: &HttpRequest) -> Result<(Page, usize), GatewayError> {
 }
 
 /// Start and end of the page, and whether there is more in its direction.
-fn bounds(models: &[&Model], page: &Page, limit: usize) -> Result<(usize, usize, bool), GatewayError> {
+fn bounds(models: &[Arc<Model>], page: &Page, limit: usize) -> Result<(usize, usize, bool), GatewayError> {
     let place = |name: &str, id: &str| {
         models.iter().position(|model| model.id == id).ok_or_else(|| {
             let id: String = id.chars().take(200).collect();

@@ -16,10 +16,12 @@ use crate::error::{Cause, GatewayError};
 pub struct Meters(Mutex<HashMap<String, Arc<Meter>>>);
 
 impl Meters {
-    /// The meter of a key.
+    /// The meter of a key, with these limits from now on. What has been used stays used.
     pub fn of(&self, key: &str, limits: KeyLimits) -> Arc<Meter> {
         let mut meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        meters.entry(key.to_owned()).or_insert_with(|| Arc::new(Meter::new(limits, Instant::now()))).clone()
+        let meter = meters.entry(key.to_owned()).or_default().clone();
+        meter.limit(limits, Instant::now());
+        meter
     }
 
     /// All keys and what they have used until now, by name.
@@ -32,19 +34,55 @@ impl Meters {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Meter {
-    limits: KeyLimits,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
+    limits: KeyLimits,
     requests: Option<Bucket>,
     input_tokens: Option<Bucket>,
     output_tokens: Option<Bucket>,
     open: u64,
     ledger: Ledger,
+}
+
+impl State {
+    fn refusal(&mut self, input_tokens: u64, now: Instant) -> Option<GatewayError> {
+        let spent = |period: &str, budget: f64| {
+            let message = format!("The budget of this key for the {period} is spent ({budget} US dollars)");
+            GatewayError::new(Cause::BudgetSpent, message)
+        };
+        let limits = self.limits;
+        if let Some(budget) = limits.usd_per_day.filter(|budget| self.ledger.day.cost() >= *budget) {
+            return Some(spent("day", budget));
+        }
+        if let Some(budget) = limits.usd_per_month.filter(|budget| self.ledger.month.cost() >= *budget) {
+            return Some(spent("month", budget));
+        }
+        let limited = |limit: u64, of: &str, wait: Duration| {
+            let message = format!("This request would exceed the limit of this key of {limit} {of}");
+            let seconds = (wait.as_secs_f64().ceil() as u64).max(1);
+            GatewayError::new(Cause::KeyLimit, message).retry_after(Some(seconds))
+        };
+        if let Some(limit) = limits.concurrent_requests.filter(|limit| self.open >= *limit) {
+            return Some(limited(limit, "concurrent requests", Duration::ZERO));
+        }
+        [
+            (&mut self.requests, 1.0, "requests per minute"),
+            (&mut self.input_tokens, input_tokens as f64, "input tokens per minute"),
+            // One, so that what was overdrawn must have been made good.
+            (&mut self.output_tokens, 1.0, "output tokens per minute"),
+        ]
+        .into_iter()
+        .find_map(|(bucket, amount, of)| {
+            let bucket = bucket.as_mut()?;
+            let wait = bucket.wait_for(amount, now);
+            (!wait.is_zero()).then(|| limited(bucket.level(now).limit, of, wait))
+        })
+    }
 }
 
 /// How the limits of a key stand; none where there is no limit.
@@ -56,16 +94,18 @@ pub struct Standing {
 }
 
 impl Meter {
-    fn new(limits: KeyLimits, now: Instant) -> Meter {
-        let bucket = |per_minute: Option<u64>| per_minute.map(|per_minute| Bucket::full(per_minute, now));
-        let state = State {
-            requests: bucket(limits.requests_per_minute),
-            input_tokens: bucket(limits.input_tokens_per_minute),
-            output_tokens: bucket(limits.output_tokens_per_minute),
-            open: 0,
-            ledger: Ledger::default(),
+    fn limit(&self, limits: KeyLimits, now: Instant) {
+        let resize = |bucket: &mut Option<Bucket>, before: Option<u64>, per_minute: Option<u64>| {
+            if before != per_minute {
+                *bucket = per_minute.map(|per_minute| Bucket::full(per_minute, now));
+            }
         };
-        Meter { limits, state: Mutex::new(state) }
+        self.with(|state| {
+            let before = std::mem::replace(&mut state.limits, limits);
+            resize(&mut state.requests, before.requests_per_minute, limits.requests_per_minute);
+            resize(&mut state.input_tokens, before.input_tokens_per_minute, limits.input_tokens_per_minute);
+            resize(&mut state.output_tokens, before.output_tokens_per_minute, limits.output_tokens_per_minute);
+        });
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -78,7 +118,7 @@ impl Meter {
         let now = Instant::now();
         self.with(|state| {
             state.ledger.turn_to(SystemTime::now());
-            if let Some(refused) = self.refusal(state, input_tokens, now) {
+            if let Some(refused) = state.refusal(input_tokens, now) {
                 return Err(refused);
             }
             let take = |bucket: &mut Option<Bucket>, amount| {
@@ -92,40 +132,6 @@ impl Meter {
             Ok(())
         })?;
         Ok(Reservation { meter: self.clone(), input_tokens, settled: false })
-    }
-
-    fn refusal(&self, state: &mut State, input_tokens: u64, now: Instant) -> Option<GatewayError> {
-        let spent = |period: &str, budget: f64| {
-            let message = format!("The budget of this key for the {period} is spent ({budget} US dollars)");
-            GatewayError::new(Cause::BudgetSpent, message)
-        };
-        let limits = &self.limits;
-        if let Some(budget) = limits.usd_per_day.filter(|budget| state.ledger.day.cost() >= *budget) {
-            return Some(spent("day", budget));
-        }
-        if let Some(budget) = limits.usd_per_month.filter(|budget| state.ledger.month.cost() >= *budget) {
-            return Some(spent("month", budget));
-        }
-        let limited = |limit: u64, of: &str, wait: Duration| {
-            let message = format!("This request would exceed the limit of this key of {limit} {of}");
-            let seconds = (wait.as_secs_f64().ceil() as u64).max(1);
-            GatewayError::new(Cause::KeyLimit, message).retry_after(Some(seconds))
-        };
-        if let Some(limit) = limits.concurrent_requests.filter(|limit| state.open >= *limit) {
-            return Some(limited(limit, "concurrent requests", Duration::ZERO));
-        }
-        [
-            (&mut state.requests, 1.0, "requests per minute"),
-            (&mut state.input_tokens, input_tokens as f64, "input tokens per minute"),
-            // One, so that what was overdrawn must have been made good.
-            (&mut state.output_tokens, 1.0, "output tokens per minute"),
-        ]
-        .into_iter()
-        .find_map(|(bucket, amount, of)| {
-            let bucket = bucket.as_mut()?;
-            let wait = bucket.wait_for(amount, now);
-            (!wait.is_zero()).then(|| limited(bucket.level(now).limit, of, wait))
-        })
     }
 
     /// How its limits stand.

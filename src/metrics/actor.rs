@@ -70,29 +70,18 @@ impl Metrics {
     ) -> prometheus::Result<Metrics> {
         let families = Families::register(&registry)?;
         let mut metrics = Metrics { registry, families, catalog, models: Vec::new(), emitters: Vec::new(), circuits };
-        for (label, name) in metrics.catalog.fixed_labels() {
-            metrics.add_model(label, name);
-        }
+        metrics.add_catalog();
         let families = &metrics.families;
         for provider in metrics.catalog.providers() {
             for outcome in CallOutcome::ALL {
-                families.provider_requests.with_label_values(&[provider.as_str(), outcome.as_str()]);
+                families.provider_requests.with_label_values(&[provider, outcome.as_str()]);
             }
             for reason in RetryReason::ALL {
-                families.retries.with_label_values(&[provider.as_str(), reason.as_str()]);
+                families.retries.with_label_values(&[provider, reason.as_str()]);
             }
             families.provider_latency.with_label_values(&[provider]);
             families.provider_queue_wait.with_label_values(&[provider]);
             families.provider_inflight.with_label_values(&[provider]);
-        }
-        for model in metrics.catalog.listed() {
-            let providers: Vec<&str> = model.routes.iter().map(|route| route.provider.as_str()).collect();
-            for provider in &providers {
-                families.cost_usd.with_label_values(&[model.id.as_str(), *provider]);
-            }
-            for next in providers.windows(2) {
-                families.fallbacks.with_label_values(next);
-            }
         }
         for reason in Rejection::ALL {
             families.rejected_requests.with_label_values(&[reason.as_str()]);
@@ -105,6 +94,24 @@ impl Metrics {
         }
         families.build_info.with_label_values(&[&build.version, &build.revision, &build.replica]).set(1);
         Ok(metrics)
+    }
+
+    /// The series of all models of the catalog, at 0 unless they are there.
+    fn add_catalog(&mut self) {
+        for (label, name) in self.catalog.fixed_labels() {
+            if self.models.get(label.0 as usize).is_none_or(Option::is_none) {
+                self.add_model(label, name);
+            }
+        }
+        for model in self.catalog.listed() {
+            let providers: Vec<&str> = model.routes.iter().map(|route| route.provider.as_str()).collect();
+            for provider in &providers {
+                self.families.cost_usd.with_label_values(&[model.id.as_str(), *provider]);
+            }
+            for next in providers.windows(2) {
+                self.families.fallbacks.with_label_values(next);
+            }
+        }
     }
 
     fn add_model(&mut self, label: ModelLabel, name: String) {
@@ -232,6 +239,8 @@ impl Metrics {
     }
 
     fn render(&self) -> Vec<u8> {
+        // Models that are gone are shown no more.
+        self.families.circuit_state.reset();
         for Reading { provider, model, state } in (self.circuits)() {
             let names = [self.catalog.provider_name(provider), &self.catalog.label(model)];
             self.families.circuit_state.with_label_values(&names).set(match state {
@@ -314,6 +323,19 @@ impl Handler<Render> for Metrics {
 
     fn handle(&mut self, _: Render, _: &mut Self::Context) -> Self::Result {
         self.render()
+    }
+}
+
+/// The catalog has other models now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Reloaded;
+
+impl Handler<Reloaded> for Metrics {
+    type Result = ();
+
+    fn handle(&mut self, _: Reloaded, _: &mut Self::Context) {
+        self.add_catalog();
     }
 }
 

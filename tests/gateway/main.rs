@@ -26,6 +26,7 @@ mod named_keys;
 #[path = "../protocol/mod.rs"]
 mod protocol;
 mod refusals;
+mod reload;
 mod retries;
 mod shutdown;
 mod silence;

@@ -19,7 +19,7 @@ pub struct Circuits {
     rules: Vec<Rules>,
     catalog: Arc<Catalog>,
     /// Of the models that the configuration names, by [`Upstream::Named`].
-    named: Vec<Arc<Circuit>>,
+    named: RwLock<Vec<Arc<Circuit>>>,
     /// Of the models that only a client named; bounded as their labels are.
     guessed: RwLock<HashMap<(ProviderId, ModelLabel), Arc<Circuit>>>,
 }
@@ -36,24 +36,36 @@ impl Circuits {
     /// All closed.
     pub fn new(settings: &Settings, catalog: Arc<Catalog>) -> Circuits {
         let rules: Vec<Rules> = settings.providers.iter().map(|provider| provider.breaker).collect();
-        let circuit = |provider: ProviderId| Arc::new(Circuit::new(rules[usize::from(provider.0)]));
-        let named = catalog.upstreams().iter().map(|upstream| circuit(upstream.provider)).collect();
-        Circuits { rules, catalog, named, guessed: RwLock::default() }
+        Circuits { rules, catalog, named: RwLock::default(), guessed: RwLock::default() }
     }
 
     /// The circuit of this way to a model.
     pub(super) fn of(&self, route: &Route) -> Arc<Circuit> {
         let label = match route.upstream {
-            Upstream::Named(at) => return self.named[at].clone(),
+            Upstream::Named(at) => return self.named(at, route.provider),
             Upstream::Guessed(label) => label,
         };
         let key = (route.provider, label);
         let known = self.guessed.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         known.unwrap_or_else(|| {
             let mut guessed = self.guessed.write().unwrap_or_else(PoisonError::into_inner);
-            let new = || Arc::new(Circuit::new(self.rules[usize::from(route.provider.0)]));
-            guessed.entry(key).or_insert_with(new).clone()
+            guessed.entry(key).or_insert_with(|| self.closed(route.provider)).clone()
         })
+    }
+
+    fn closed(&self, provider: ProviderId) -> Arc<Circuit> {
+        Arc::new(Circuit::new(self.rules[usize::from(provider.0)]))
+    }
+
+    fn named(&self, at: usize, provider: ProviderId) -> Arc<Circuit> {
+        if let Some(circuit) = self.named.read().unwrap_or_else(PoisonError::into_inner).get(at) {
+            return circuit.clone();
+        }
+        let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        for upstream in self.catalog.upstreams().iter().skip(named.len()) {
+            named.push(self.closed(upstream.provider));
+        }
+        named.get(at).cloned().unwrap_or_else(|| self.closed(provider))
     }
 
     /// How they all stand. A model with several ways through one provider is as its worst.
@@ -63,8 +75,8 @@ impl Circuits {
             let known = worst.entry((provider, model)).or_insert(state);
             *known = state.max(*known);
         };
-        for (upstream, circuit) in self.catalog.upstreams().iter().zip(&self.named) {
-            let state = circuit.state();
+        for (at, upstream) in self.catalog.upstreams().iter().enumerate() {
+            let state = self.named(at, upstream.provider).state();
             upstream.labels.iter().for_each(|label| note(upstream.provider, *label, state));
         }
         for ((provider, label), circuit) in self.guessed.read().unwrap_or_else(PoisonError::into_inner).iter() {

@@ -4,13 +4,16 @@
 
 mod write_timeout;
 
-use std::future::Future;
+mod guard;
+mod reload;
+mod stop;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
@@ -20,13 +23,17 @@ use actix_web_prom::{ActixMetricsConfiguration, PrometheusMetrics, PrometheusMet
 use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 use secrecy::ExposeSecret;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
+use self::guard::{no_keys, refuse_to_be_open, report_missing_keys};
+use self::reload::Reload;
+use self::stop::{Drain, stop_in_order};
+pub use self::stop::{ProcessSignals, Stop, StopSignals};
 use crate::auth::{KeyRing, MetricsToken};
 use crate::catalog::Catalog;
-use crate::config::load::Loaded;
+use crate::config::load::{Layer, Loaded};
 use crate::config::secrets::{Environment, Secrets};
-use crate::config::{Role, Settings, Stream};
+use crate::config::{Settings, Stream};
 use crate::dispatch::closing::Closing;
 use crate::dispatch::{Dispatcher, StreamRules, random_id};
 use crate::handlers::{App, methods, request_id, unread};
@@ -45,15 +52,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Clients that keep a connection idle are given longer than Railway's edge (60 s) gives them.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How the end goes.
-struct Drain {
-    /// The listener stays open so long.
-    notice: Duration,
-    /// Open requests go on so long.
-    open: Duration,
-    closing: watch::Sender<Option<Instant>>,
-}
-
 /// What the command line adds to the configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
@@ -67,6 +65,7 @@ pub struct Gateway {
     address: SocketAddr,
     draining: Arc<AtomicBool>,
     drain: Drain,
+    reload: Reload,
     metrics: Addr<Metrics>,
     /// Keeps the metrics actor's thread.
     metrics_arbiter: Arbiter,
@@ -75,7 +74,7 @@ pub struct Gateway {
 impl Gateway {
     /// Starts actors and binds the port. Fails with what must be set when a secret is missing.
     pub fn build(loaded: Loaded, environment: &Environment, options: Options) -> io::Result<Gateway> {
-        let Loaded { settings, secrets, .. } = loaded;
+        let Loaded { settings, secrets, layers } = loaded;
         refuse_to_be_open(&settings, &secrets, options)?;
         let (catalog, directory) = outfit(&settings, &secrets)?;
         report_missing_keys(&settings, &catalog);
@@ -96,7 +95,7 @@ impl Gateway {
         let signer = Arc::new(Signer::new(signature_key.as_bytes()));
         let meters = Arc::new(Meters::default());
         let open = no_keys(&settings, &secrets);
-        let keys = Arc::new(KeyRing::new(&secrets.client_keys, &settings.auth, open, &meters));
+        let keys = Arc::new(KeyRing::new(&secrets.client_keys, &settings.auth, open, meters.clone()));
         let metrics_token = Arc::new(MetricsToken::new(secrets.metrics_token.as_ref()));
         let draining = Arc::new(AtomicBool::new(false));
         let workers = match settings.server.workers {
@@ -110,6 +109,15 @@ impl Gateway {
         let server = settings.server.clone();
         let (closing_sender, closing) = Closing::new();
         let drain = Drain { notice: server.drain_notice, open: server.drain, closing: closing_sender };
+        let reload = Reload {
+            file: layers.into_iter().find_map(Layer::into_file),
+            environment: environment.clone(),
+            options,
+            running: settings.clone(),
+            catalog: catalog.clone(),
+            keys: keys.clone(),
+            metrics: metrics.clone(),
+        };
         let flag = draining.clone();
         let metrics_actor = metrics.clone();
         let factory = move || {
@@ -158,7 +166,7 @@ impl Gateway {
             .disable_signals()
             .listen(listener)?
             .run();
-        Ok(Gateway { server, address, draining, drain, metrics: metrics_actor, metrics_arbiter })
+        Ok(Gateway { server, address, draining, drain, reload, metrics: metrics_actor, metrics_arbiter })
     }
 
     /// The address that it listens on.
@@ -177,6 +185,7 @@ impl Gateway {
         let handle = self.server.handle();
         let result = tokio::select! {
             result = self.server => result,
+            never = self.reload.watch() => match never {},
             () = stop_in_order(stop, handle, self.draining, self.drain) => Ok(()),
         };
         // Workers hand over what they hold when they end; those that have not ended yet are asked.
@@ -196,109 +205,6 @@ pub fn outfit(settings: &Settings, secrets: &Secrets) -> io::Result<(Arc<Catalog
     let catalog = Arc::new(Catalog::new(settings, has_key));
     let directory = providers::directory(settings, secrets, &catalog).map_err(io::Error::other)?;
     Ok((catalog, directory))
-}
-
-/// Tells when to stop; asked again, tells when to stop at once.
-pub trait StopSignals: 'static {
-    /// Waits for the next signal.
-    fn next(&mut self) -> impl Future<Output = Stop>;
-}
-
-/// How urgently to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// A platform replaces this process: say so before the listener closes.
-    WithNotice,
-    /// Somebody at a keyboard: the listener closes now, open requests may end.
-    WithoutNotice,
-}
-
-/// SIGTERM and SIGINT of this process.
-pub struct ProcessSignals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl ProcessSignals {
-    /// Takes the signals over from the runtime.
-    pub fn listen() -> io::Result<ProcessSignals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(ProcessSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-}
-
-impl StopSignals for ProcessSignals {
-    async fn next(&mut self) -> Stop {
-        tokio::select! {
-            _ = self.terminate.recv() => Stop::WithNotice,
-            _ = self.interrupt.recv() => Stop::WithoutNotice,
-        }
-    }
-}
-
-/// Returns when the server has stopped, or shall be waited for no longer.
-async fn stop_in_order(mut stop: impl StopSignals, handle: ServerHandle, draining: Arc<AtomicBool>, drain: Drain) {
-    let urgency = stop.next().await;
-    draining.store(true, Ordering::Relaxed);
-    log::info!("stopping: no new requests, open ones may end; a second signal ends them too");
-    if urgency == Stop::WithNotice {
-        tokio::select! {
-            () = tokio::time::sleep(drain.notice) => {}
-            _ = stop.next() => {
-                log::warn!("stopping at once");
-                return handle.stop(false).await;
-            }
-        }
-    }
-    drain.closing.send_replace(Some(Instant::now() + drain.open));
-    tokio::select! {
-        () = handle.stop(true) => {}
-        // A server that stops in order hears no other order: what is open ends with the process.
-        _ = stop.next() => log::warn!("stopping at once"),
-    }
-}
-
-fn no_keys(settings: &Settings, secrets: &Secrets) -> bool {
-    let auth = &settings.auth;
-    let named = auth.keys.iter().any(|key| key.role == Role::Client);
-    secrets.client_keys.is_empty() && auth.key_sha256.is_empty() && !named
-}
-
-fn refuse_to_be_open(settings: &Settings, secrets: &Secrets, options: Options) -> io::Result<()> {
-    let mut missing = Vec::new();
-    if no_keys(settings, secrets) {
-        missing.push("no client key: set GATEWAYZ_API_KEYS to one or more keys (`gatewayz keygen` makes one), auth.key_sha256 or [[auth.keys]]");
-    }
-    if secrets.metrics_token.is_none() {
-        missing.push("no metrics token: set METRICS_TOKEN to a long random text");
-    }
-    let loopback = settings.server.host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback());
-    match (missing.is_empty(), options.insecure, loopback) {
-        (true, _, _) | (false, true, true) => Ok(()),
-        (false, true, false) => Err(io::Error::other(format!(
-            "--insecure serves on loopback only, and server.host is {:?}: set GATEWAYZ__SERVER__HOST=127.0.0.1, or give keys:\n  {}",
-            settings.server.host,
-            missing.join("\n  ")
-        ))),
-        (false, false, _) => Err(io::Error::other(format!(
-            "refusing to serve unguarded:\n  {}\n(for trying it out: `gatewayz demo`, or --insecure on loopback)",
-            missing.join("\n  ")
-        ))),
-    }
-}
-
-fn report_missing_keys(settings: &Settings, catalog: &Catalog) {
-    for provider in &settings.providers {
-        let known = catalog.providers().iter().position(|name| *name == provider.name);
-        let usable = known.is_some_and(|at| catalog.is_usable(crate::catalog::ProviderId(at as u16)));
-        if let (false, Some(variable)) = (usable, &provider.api_key_env) {
-            log::warn!("provider {} is off: set {variable} to its key", provider.name);
-        }
-    }
-    let dead = catalog.without_route();
-    if !dead.is_empty() {
-        log::warn!("{} model(s) have no usable route and will answer 529: {}", dead.len(), dead.join(", "));
-    }
 }
 
 /// HTTP metrics of the middleware, in our registry.

@@ -1,0 +1,53 @@
+//! What must be set before the gateway serves, and what is missing though it can.
+
+use std::io;
+use std::net::IpAddr;
+
+use super::Options;
+use crate::catalog::{Catalog, ProviderId};
+use crate::config::secrets::Secrets;
+use crate::config::{Role, Settings};
+
+/// Whether there is no key that opens the API.
+pub(super) fn no_keys(settings: &Settings, secrets: &Secrets) -> bool {
+    let auth = &settings.auth;
+    let named = auth.keys.iter().any(|key| key.role == Role::Client);
+    secrets.client_keys.is_empty() && auth.key_sha256.is_empty() && !named
+}
+
+/// Fails when anybody could call, or see the metrics, unless that is wanted.
+pub(super) fn refuse_to_be_open(settings: &Settings, secrets: &Secrets, options: Options) -> io::Result<()> {
+    let mut missing = Vec::new();
+    if no_keys(settings, secrets) {
+        missing.push("no client key: set GATEWAYZ_API_KEYS to one or more keys (`gatewayz keygen` makes one), auth.key_sha256 or [[auth.keys]]");
+    }
+    if secrets.metrics_token.is_none() {
+        missing.push("no metrics token: set METRICS_TOKEN to a long random text");
+    }
+    let loopback = settings.server.host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback());
+    match (missing.is_empty(), options.insecure, loopback) {
+        (true, _, _) | (false, true, true) => Ok(()),
+        (false, true, false) => Err(io::Error::other(format!(
+            "--insecure serves on loopback only, and server.host is {:?}: set GATEWAYZ__SERVER__HOST=127.0.0.1, or give keys:\n  {}",
+            settings.server.host,
+            missing.join("\n  ")
+        ))),
+        (false, false, _) => Err(io::Error::other(format!(
+            "refusing to serve unguarded:\n  {}\n(for trying it out: `gatewayz demo`, or --insecure on loopback)",
+            missing.join("\n  ")
+        ))),
+    }
+}
+
+/// Names providers and models that cannot be used.
+pub(super) fn report_missing_keys(settings: &Settings, catalog: &Catalog) {
+    for (id, provider) in (0u16..).map(ProviderId).zip(&settings.providers) {
+        if let (false, Some(variable)) = (catalog.is_usable(id), &provider.api_key_env) {
+            log::warn!("provider {} is off: set {variable} to its key", provider.name);
+        }
+    }
+    let dead = catalog.without_route();
+    if !dead.is_empty() {
+        log::warn!("{} model(s) have no usable route and will answer 529: {}", dead.len(), dead.join(", "));
+    }
+}

@@ -1,0 +1,116 @@
+//! Keys and models that change while the gateway runs: on SIGHUP, or when the file of the configuration has changed.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actix::Addr;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Options;
+use super::guard::{no_keys, refuse_to_be_open, report_missing_keys};
+use crate::auth::KeyRing;
+use crate::catalog::Catalog;
+use crate::config::Settings;
+use crate::config::load::{Loaded, load};
+use crate::config::secrets::Environment;
+use crate::metrics::actor::{Metrics, Reloaded};
+
+/// How often the file is looked at. Asking for its state works where notices of changes do not: with mounted files that
+/// are replaced as a whole.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is read again, and where it goes.
+pub(super) struct Reload {
+    pub(super) file: Option<PathBuf>,
+    pub(super) environment: Environment,
+    pub(super) options: Options,
+    /// As of the start.
+    pub(super) running: Settings,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) metrics: Addr<Metrics>,
+}
+
+impl Reload {
+    /// Reloads whenever there is a reason to.
+    pub(super) async fn watch(self) -> Infallible {
+        let mut hangups = match signal(SignalKind::hangup()) {
+            Ok(hangups) => Some(hangups),
+            Err(error) => {
+                log::warn!("SIGHUP cannot be listened to ({error}); the file is watched all the same");
+                None
+            }
+        };
+        let mut seen = self.state();
+        loop {
+            let asked = tokio::select! {
+                () = next(&mut hangups) => true,
+                () = tokio::time::sleep(INTERVAL) => false,
+            };
+            let now = self.state();
+            if asked || (now.is_some() && now != seen) {
+                seen = now;
+                self.reload();
+            }
+        }
+    }
+
+    /// Time and size of the file; none while there is no file.
+    fn state(&self) -> Option<(SystemTime, u64)> {
+        let state = std::fs::metadata(self.file.as_ref()?).ok()?;
+        Some((state.modified().ok()?, state.len()))
+    }
+
+    fn reload(&self) {
+        let Loaded { settings, secrets, .. } = match load(self.file.as_deref(), &self.environment) {
+            Ok(loaded) => loaded,
+            Err(mistakes) => return log::error!("nothing was reloaded: {mistakes}"),
+        };
+        if let Err(error) = refuse_to_be_open(&settings, &secrets, self.options) {
+            return log::error!("nothing was reloaded: {error}");
+        }
+        if let Some(provider) = self.unknown_provider(&settings) {
+            return log::error!(
+                "nothing was reloaded: models have routes to {provider}, which this process does not know; start it anew"
+            );
+        }
+        self.keys.replace(&secrets.client_keys, &settings.auth, no_keys(&settings, &secrets));
+        self.catalog.replace_models(&settings.models);
+        self.metrics.do_send(Reloaded);
+        report_missing_keys(&self.running, &self.catalog);
+        log::info!("reloaded: {} models, {} named keys", settings.models.len(), settings.auth.keys.len());
+        let stale = self.needs_restart(&settings);
+        if !stale.is_empty() {
+            log::warn!("changes of {} take effect at the next start", stale.join(", "));
+        }
+    }
+
+    fn unknown_provider(&self, settings: &Settings) -> Option<String> {
+        let mut routes = settings.models.iter().flat_map(|model| &model.routes);
+        let unknown = routes.find(|route| !self.catalog.providers().any(|known| known == route.provider));
+        unknown.map(|route| route.provider.clone())
+    }
+
+    /// Sections that differ from what is running and cannot be replaced.
+    fn needs_restart(&self, settings: &Settings) -> Vec<String> {
+        let sections = |settings: &Settings| match serde_json::to_value(settings) {
+            Ok(serde_json::Value::Object(sections)) => sections,
+            _ => Default::default(),
+        };
+        let (running, fresh) = (sections(&self.running), sections(settings));
+        let differs = |name: &&String| running.get(*name) != fresh.get(*name);
+        let fixed = fresh.keys().filter(|name| !matches!(name.as_str(), "auth" | "models"));
+        fixed.filter(differs).cloned().collect()
+    }
+}
+
+async fn next(signals: &mut Option<Signal>) {
+    if let Some(signals) = signals
+        && signals.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
+}

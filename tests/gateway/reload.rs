@@ -1,0 +1,188 @@
+//! Keys and models that change while the gateway runs.
+
+use gatewayz::auth::hex_digest;
+use serde_json::json;
+
+use crate::harness::binary::{Process, request};
+use crate::harness::gateway::Setup;
+use crate::harness::http::Request;
+use crate::harness::message::{MODEL, UPSTREAM, asking, streaming, with};
+use crate::harness::scratch::Scratch;
+use crate::harness::{METRICS_TOKEN, Provider, eventually};
+
+/// The process, the file that it reads, and where it listens.
+struct Running {
+    process: Process,
+    file: Scratch,
+    address: std::net::SocketAddr,
+}
+
+fn key(name: &str, limits: &str) -> String {
+    let digest = hex_digest(name);
+    format!("[[auth.keys]]\nname = {name:?}\nsha256 = {digest:?}\nlimits = {{ {limits} }}\n")
+}
+
+fn setup(provider: &Provider, keys: &str, model: &str) -> Setup {
+    Setup::default()
+        .in_section("auth", &format!("key_sha256 = []\n{keys}"))
+        .provider("scripted", &provider.url())
+        .model(model, &["scripted"], UPSTREAM)
+}
+
+impl Running {
+    fn start(setup: &Setup) -> Running {
+        let file = setup.file();
+        let environment: Vec<(&str, &str)> =
+            setup.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let process = Process::start(&["serve", "--config", &file.text()], &environment);
+        let line = process.err.wait_for("listens on http://");
+        let address = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
+        Running { process, file, address }
+    }
+
+    fn write(&self, setup: &Setup) {
+        std::fs::write(self.file.path(), std::fs::read(setup.file().path()).unwrap()).unwrap();
+    }
+
+    fn hang_up(&self, expected: &str) {
+        self.process.signal("HUP");
+        self.process.err.wait_for(expected);
+    }
+
+    fn ask(&self, key: &str, model: &str) -> Request {
+        let body = with(asking("Hi"), "model", json!(model));
+        Request::new(self.address, "POST", "/v1/messages").header("x-api-key", key).json(&body)
+    }
+}
+
+#[test]
+fn on_sighup_keys_and_models_are_replaced_and_open_requests_go_on() {
+    let provider = Provider::start();
+    let running = Running::start(&setup(&provider, &key("old", ""), MODEL));
+    let old = || running.ask("old", MODEL);
+    let call =
+        Request::new(running.address, "POST", "/v1/messages").header("x-api-key", "old").json(&streaming("Hi")).send();
+    let mut exchange = provider.accept();
+    exchange.begin();
+    exchange.text("before");
+    let (_, mut events) = call.events();
+    events.until("content_block_delta");
+
+    running.write(&setup(&provider, &key("new", ""), "claude-new"));
+    running.hang_up("reloaded: 1 models, 1 named keys");
+    old().ask().assert_error(401, "authentication_error", false);
+    running.ask("new", MODEL).ask().assert_error(404, "not_found_error", false);
+    let call = running.ask("new", "claude-new").send();
+    provider.accept().say("I am new");
+    assert_eq!(call.reply().said(), "I am new");
+    exchange.text(" and after");
+    exchange.finish();
+    assert_eq!(events.rest().said(), " and after");
+    let scrape =
+        request(running.address, "GET", "/metrics").header("authorization", &format!("Bearer {METRICS_TOKEN}"));
+    let text = scrape.ask().text();
+    for series in ["model_requests_total{model=\"claude-test\"} 1", "model_requests_total{model=\"claude-new\"} 1"] {
+        assert!(text.contains(series), "no {series}");
+    }
+    assert!(text.contains("model_errors_total{model=\"claude-new\"} 0"), "a series from the start");
+}
+
+#[test]
+fn a_change_of_the_file_is_noticed() {
+    let provider = Provider::start();
+    let running = Running::start(&setup(&provider, &key("old", ""), MODEL));
+    running.write(&setup(&provider, &key("another", ""), MODEL));
+    running.process.err.wait_for("reloaded: 1 models, 1 named keys");
+    running.ask("old", MODEL).ask().assert_error(401, "authentication_error", false);
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_says_why() {
+    let provider = Provider::start();
+    let running = Running::start(&setup(&provider, &key("old", ""), MODEL));
+    let serves = || {
+        let call = running.ask("old", MODEL).send();
+        provider.accept().say("as before");
+        assert_eq!(call.reply().said(), "as before");
+    };
+    let unknown = setup(&provider, &key("new", ""), MODEL).provider("second", "http://127.0.0.1:9/v1");
+    let unknown = unknown.model("claude-second", &["second"], UPSTREAM);
+    running.write(&unknown);
+    running.process.err.wait_for("nothing was reloaded: models have routes to second");
+    serves();
+    std::fs::write(running.file.path(), "[server]\nprot = 1\n").unwrap();
+    running.process.err.wait_for("server.prot");
+    serves();
+    std::fs::remove_file(running.file.path()).unwrap();
+    running.hang_up("nothing was reloaded");
+    serves();
+}
+
+#[test]
+fn what_takes_effect_at_the_next_start_is_said() {
+    let provider = Provider::start();
+    let running = Running::start(&setup(&provider, &key("old", ""), MODEL));
+    running.write(&setup(&provider, &key("old", ""), MODEL).in_section("stream", "ping_interval = \"7s\""));
+    running.hang_up("changes of stream take effect at the next start");
+}
+
+/// A limit that changes applies at once; what has been used stays used.
+#[test]
+fn limits_of_a_key_change_and_its_usage_stays() {
+    let provider = Provider::start();
+    let running = Running::start(&setup(&provider, &key("team", "requests_per_minute = 1"), MODEL));
+    let served = || {
+        let call = running.ask("team", MODEL).send();
+        provider.accept().say("Hi");
+        assert_eq!(call.reply().status, 200);
+    };
+    served();
+    running.ask("team", MODEL).ask().assert_error(429, "rate_limit_error", true);
+    running.write(&setup(&provider, &key("team", "requests_per_minute = 50"), MODEL));
+    running.hang_up("reloaded: 1 models, 1 named keys");
+    served();
+    let usage = Request::new(running.address, "GET", "/admin/usage");
+    let usage = usage.header("authorization", &format!("Bearer {METRICS_TOKEN}")).ask().json();
+    let team = usage["keys"].as_array().unwrap().iter().find(|key| key["key"] == "team").unwrap().clone();
+    assert_eq!(team["day"]["total"]["requests"], 2);
+}
+
+/// Whoever is being served meanwhile notices nothing.
+#[test]
+fn reloads_under_load_lose_no_request() {
+    let simulator = crate::harness::Simulator::start();
+    let with_models = |more: &str| {
+        simulator
+            .setup()
+            .in_section("auth", &format!("key_sha256 = []\n{}", key("team", "")))
+            .model(MODEL, &["simulator"], "*")
+            .model(more, &["simulator"], "*")
+    };
+    let running = Running::start(&with_models("claude-0"));
+    let (address, done) = (running.address, std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let asking = || {
+            let mut count = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let request = Request::new(address, "POST", "/v1/messages").header("x-api-key", "team");
+                let reply = request.json(&asking("Hi")).ask();
+                assert_eq!(reply.status, 200, "{}", reply.text());
+                count += 1;
+            }
+            count
+        };
+        let clients: Vec<_> = (0..20).map(|_| scope.spawn(asking)).collect();
+        for round in 1..=10 {
+            running.write(&with_models(&format!("claude-{round}")));
+            running.process.signal("HUP");
+            eventually("the new model", || {
+                let id = format!("/v1/models/claude-{round}");
+                let reply = Request::new(address, "GET", &id).header("x-api-key", "team").ask();
+                (reply.status == 200).then_some(())
+            });
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let count: u32 = clients.into_iter().map(|client| client.join().unwrap()).sum();
+        assert!(count > 20, "{count}");
+    });
+}
