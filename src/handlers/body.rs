@@ -87,13 +87,17 @@ impl Drop for Reading<'_> {
     }
 }
 
+/// Whether every header that says what the body is says what we read. One that is no text says something else.
 fn readable(request: &HttpRequest) -> Result<(), GatewayError> {
-    let text = |name| request.headers().get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
-    let media_type = text(header::CONTENT_TYPE).and_then(|kind| kind.split(';').next()).map(str::trim);
-    if media_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("application/json")) {
+    let all = |name, fits: fn(&str) -> bool| {
+        request.headers().get_all(name).all(|value: &header::HeaderValue| value.to_str().is_ok_and(fits))
+    };
+    let is_json =
+        |kind: &str| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
+    if !all(header::CONTENT_TYPE, is_json) {
         return Err(GatewayError::new(Cause::UnsupportedMedia, "content-type must be application/json"));
     }
-    if text(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+    if !all(header::CONTENT_ENCODING, |encoding| encoding.eq_ignore_ascii_case("identity")) {
         return Err(GatewayError::new(
             Cause::UnsupportedMedia,
             "compressed request bodies are not supported; send it plain",

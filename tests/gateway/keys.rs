@@ -57,6 +57,8 @@ fn without_a_key_or_with_a_wrong_one_nothing_is_answered() {
         ("x-api-key", prefix),
         ("x-api-key", &longer),
         ("x-api-key", METRICS_TOKEN),
+        ("x-api-key", "gw_live_\u{e9}"),
+        ("authorization", "Bearer \u{2026}"),
         ("authorization", CLIENT_KEY),
         ("authorization", "Bearer"),
         ("authorization", "Bearer "),

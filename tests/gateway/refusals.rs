@@ -112,6 +112,8 @@ fn other_media_types_are_refused() {
         ("application/x-www-form-urlencoded", "/v1/messages"),
         ("multipart/form-data; boundary=x", "/v1/messages"),
         ("application/jsonp", "/v1/messages/count_tokens"),
+        ("application/json\u{e9}", "/v1/messages"),
+        ("", "/v1/messages"),
     ] {
         let request = gateway.request("POST", path).header("content-type", kind);
         request.body(asking("Hi").to_string()).ask().assert_error(415, "invalid_request_error", false);
@@ -121,9 +123,15 @@ fn other_media_types_are_refused() {
 #[test]
 fn compressed_bodies_are_refused() {
     let gateway = Gateway::before("http://127.0.0.1:9/v1");
-    for encoding in ["gzip", "deflate", "br", "zstd"] {
+    for encoding in ["gzip", "deflate", "br", "zstd", "gzip\u{e9}"] {
         let request = gateway.request("POST", "/v1/messages").header("content-encoding", encoding);
         request.json(&asking("Hi")).ask().assert_error(415, "invalid_request_error", false);
+        let twice = gateway.request("POST", "/v1/messages").header("content-encoding", "identity");
+        twice.header("content-encoding", encoding).json(&asking("Hi")).ask().assert_error(
+            415,
+            "invalid_request_error",
+            false,
+        );
     }
 }
 

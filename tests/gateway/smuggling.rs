@@ -11,11 +11,11 @@ use crate::harness::{CLIENT_KEY, Gateway, PATIENCE, Provider};
 const SMUGGLED: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// All that is answered until the gateway closes the connection.
-fn answered(gateway: &Gateway, bytes: &str) -> String {
+fn answered(gateway: &Gateway, bytes: impl AsRef<[u8]>) -> String {
     let mut socket = TcpStream::connect(gateway.address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     // The gateway may have read enough before all is written.
-    let _ = socket.write_all(bytes.as_bytes());
+    let _ = socket.write_all(bytes.as_ref());
     let mut answer = Vec::new();
     match socket.read_to_end(&mut answer) {
         Ok(_) => {}
@@ -181,6 +181,18 @@ fn a_head_that_is_too_long_is_refused() {
         assert_refused(&gateway, &head, &["400", "431"]);
     }
     assert_eq!(gateway.bare("GET", "/healthz").ask().status, 200);
+}
+
+#[test]
+fn a_path_that_is_no_text_leads_nowhere() {
+    let gateway = Gateway::before("http://127.0.0.1:9/v1");
+    for path in
+        [&b"/\xff"[..], b"/v1/models/\xff\xfe", b"/v1/models/\xc0\xaf", b"/\0", b"/a b", b"/\x7f", b"//\xe2\x80"]
+    {
+        let answer = answered(&gateway, [b"GET ", path, b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"].concat());
+        let status = answer.get(9..12).unwrap_or_default();
+        assert!(["400", "401", "404"].contains(&status), "{path:?}: {answer}");
+    }
 }
 
 /// HTTP/2 above all: the implementation in the tree has a known fault, and nobody may reach it.
