@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::Outcome;
-use crate::config::Settings;
 use crate::config::load::load;
 use crate::config::secrets::{Environment, Secrets};
+use crate::config::{Route, Settings};
 use crate::startup::outfit;
 
 /// Shows what was understood; fails when there is a mistake.
@@ -26,11 +26,20 @@ fn described(settings: &Settings, secrets: &Secrets) -> Result<String, serde_jso
         out.push_str(&text);
         out.push('\n');
     };
-    let mut whole = serde_json::to_value(settings)?;
-    for section in ["server", "auth", "metrics", "stream", "translation"] {
+    let whole = serde_json::to_value(settings)?;
+    for section in ["server", "auth", "metrics", "stream", "translation", "retry"] {
         line(format!("\n[{section}]"));
-        for (key, value) in whole[section].as_object_mut().into_iter().flatten() {
+        for (key, value) in whole[section].as_object().into_iter().flatten().filter(|(key, _)| *key != "keys") {
             line(format!("{key} = {value}"));
+        }
+    }
+    for key in whole["auth"]["keys"].as_array().into_iter().flatten() {
+        line("\n[[auth.keys]]".into());
+        for (field, value) in key.as_object().into_iter().flatten().filter(|(field, _)| *field != "limits") {
+            line(format!("{field} = {value}"));
+        }
+        for (limit, value) in key["limits"].as_object().into_iter().flatten() {
+            line(format!("limits.{limit} = {value}"));
         }
     }
     line("\n# secrets".into());
@@ -47,8 +56,19 @@ fn described(settings: &Settings, secrets: &Secrets) -> Result<String, serde_jso
             let state = key.map_or_else(|| "not set: its routes are off".to_owned(), Secrets::masked);
             line(format!("api_key_env = {variable:?}  # {state}"));
         }
-        for key in ["connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout"] {
+        for key in [
+            "connect_timeout",
+            "first_byte_timeout",
+            "idle_timeout",
+            "total_timeout",
+            "max_concurrent",
+            "max_queue",
+            "queue_timeout",
+        ] {
             line(format!("{key} = {}", values[key]));
+        }
+        for (key, value) in values["breaker"].as_object().into_iter().flatten() {
+            line(format!("breaker.{key} = {value}"));
         }
         if let Some(path) = &provider.ca_file {
             line(format!("ca_file = {path:?}"));
@@ -67,11 +87,15 @@ fn described(settings: &Settings, secrets: &Secrets) -> Result<String, serde_jso
     }
     line(format!("\n# {} models", settings.models.len()));
     for model in &settings.models {
-        let routes: Vec<String> =
-            model.routes.iter().map(|route| format!("{} {}", route.provider, route.model)).collect();
+        let routes: Vec<String> = model.routes.iter().map(route).collect();
         line(format!("# {} -> {}", model.id, routes.join(", ")));
     }
     Ok(out)
+}
+
+fn route(route: &Route) -> String {
+    let Route { provider, model, weight } = route;
+    weight.map_or_else(|| format!("{provider} {model}"), |weight| format!("{provider} {model} (weight {weight})"))
 }
 
 fn listed(values: impl Iterator<Item = String>) -> String {
