@@ -3,6 +3,7 @@
 //! Does not know OpenAI's types, awc, prometheus or the keys of providers.
 
 mod body;
+pub mod connection;
 pub mod count_tokens;
 pub mod health;
 mod limits;
@@ -12,7 +13,6 @@ pub mod metrics;
 pub mod models;
 pub mod reply;
 pub mod request_id;
-pub mod unread;
 pub mod until_end;
 pub mod usage;
 
@@ -61,15 +61,21 @@ impl App {
 
     /// Lets a request pass that bears a client key.
     fn authenticate(&self, request: &HttpRequest) -> Result<Arc<Key>, GatewayError> {
-        self.keys.client(request).inspect_err(|error| match error.cause {
+        let key = self.keys.client(request).inspect_err(|error| match error.cause {
             Cause::Forbidden => self.reject(Rejection::Permission),
             _ => self.reject(Rejection::Auth),
-        })
+        })?;
+        connection::keep(request);
+        Ok(key)
     }
 
     /// Whether the request may see what only operators see.
     fn is_operator(&self, request: &HttpRequest) -> bool {
-        self.metrics_token.admit(request) || self.keys.is_admin(request)
+        let known = self.metrics_token.admit(request) || self.keys.is_admin(request);
+        if known {
+            connection::keep(request);
+        }
+        known
     }
 
     /// Lets new work in: with a client key, unless the gateway is full or about to stop.

@@ -36,7 +36,7 @@ use crate::config::secrets::{Environment, Secrets};
 use crate::config::{Settings, Stream};
 use crate::dispatch::closing::Closing;
 use crate::dispatch::{Dispatcher, StreamRules, random_id};
-use crate::handlers::{App, methods, request_id, unread};
+use crate::handlers::{App, connection, methods, request_id};
 use crate::limits::meter::Meters;
 use crate::metrics::actor::{Build, Collect, Conclude, Metrics};
 use crate::metrics::emitter::Emitter;
@@ -149,7 +149,7 @@ impl Gateway {
                 // The last one is the first that a request meets.
                 .wrap(http_metrics.clone())
                 .wrap(from_fn(methods::known))
-                .wrap(from_fn(unread::close))
+                .wrap(from_fn(connection::end))
                 .wrap(from_fn(request_id::assign))
                 .configure(routes::table)
         };

@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use crate::harness::gateway::Setup;
 use crate::harness::http::{Connection, Request};
 use crate::harness::message::{asking, streaming};
-use crate::harness::{CLIENT_KEY, Gateway, PATIENCE, Provider, eventually};
+use crate::harness::{CLIENT_KEY, Gateway, METRICS_TOKEN, PATIENCE, Provider, eventually};
 
 const REJECTED: &str = "gateway_rejected_requests_total{reason=\"validation\"}";
 const TOO_LARGE: &str = "gateway_rejected_requests_total{reason=\"too_large\"}";
@@ -182,11 +182,45 @@ fn a_slow_body_within_the_time_is_answered_and_the_connection_serves_again() {
     }
     socket.write_all(b"0\r\n\r\n").unwrap();
     provider.accept().say("well");
-    let call = gateway.bare("GET", "/healthz").send_on(Connection::from(socket));
+    let call = gateway.request("GET", "/v1/models").send_on(Connection::from(socket));
     let (first, connection) = call.reply_and_keep();
     assert_eq!(first.said(), "well");
-    let second = gateway.bare("GET", "/healthz").send_on(connection).reply();
+    let second = gateway.request("GET", "/v1/models").send_on(connection).reply();
     assert_eq!((second.status, second.header("connection")), (200, None));
+}
+
+/// The first head on a connection has its time; there is no second one for those without a key.
+#[test]
+fn a_stranger_gets_one_answer_and_then_the_end() {
+    let gateway = Gateway::before("http://127.0.0.1:9/v1");
+    for (method, path) in [
+        ("GET", "/"),
+        ("HEAD", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/nowhere"),
+        ("POST", "/v1/messages"),
+        ("GET", "/v1/messages"),
+        ("GET", "/v1/models"),
+        ("GET", "/metrics"),
+        ("BREW", "/"),
+    ] {
+        let (reply, connection) = gateway.bare(method, path).send().reply_and_keep();
+        assert_eq!(reply.header("connection"), Some("close"), "{method} {path}");
+        assert!(gateway.request("GET", "/v1/models").send_on(connection).reply_if_any().is_none(), "{method} {path}");
+    }
+    let dripping = format!(
+        "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n{}GET / HTTP/1.1\r\nx: ",
+        "GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(3)
+    );
+    let answer = drip(&gateway, &dripping, "a");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+
+    let bearer = format!("Bearer {METRICS_TOKEN}");
+    let known = gateway.request("GET", "/v1/models").send().reply_and_keep();
+    let scraped = gateway.bare("GET", "/metrics").header("authorization", &bearer).send_on(known.1).reply_and_keep();
+    let again = gateway.request("GET", "/nowhere").send_on(scraped.1).reply();
+    assert_eq!([known.0.header("connection"), scraped.0.header("connection")], [None, None]);
+    assert_eq!((known.0.status, scraped.0.status, again.status), (200, 200, 404));
 }
 
 /// Room for what a client has not read yet: little, so that the gateway soon has nowhere to write.

@@ -1,7 +1,11 @@
-//! A request body that nobody reads to its end ends its connection.
+//! When a connection ends with an answer, though its client would keep it.
 //!
-//! actix does so by itself when the body has a length. What comes in chunks it would read on and throw away until
-//! the client ends it: a client that drips would hold a connection for ever, without a key.
+//! After a body that nobody read to its end: actix does so by itself when the body has a length. What comes in chunks
+//! it would read on and throw away until the client ends it.
+//!
+//! After an answer to a stranger: actix gives the first head on a connection a time, and no later one.
+//!
+//! Either way a client that drips would hold a connection for ever, without a key.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -11,29 +15,40 @@ use std::task::{Context, Poll};
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
-use actix_web::http::header;
+use actix_web::http::{ConnectionType, header};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, HttpRequest};
 use bytes::Bytes;
 use futures_util::Stream;
 
 use super::until_end::UntilEnd;
 
-/// Middleware: keeps hold of a body in chunks until the answer has ended, so that actix takes it for unread rather
-/// than for done with.
-pub async fn close<B: MessageBody>(
+struct Acquainted;
+
+/// Lets the connection be kept: its client has shown a key.
+pub(super) fn keep(request: &HttpRequest) {
+    request.extensions_mut().insert(Acquainted);
+}
+
+/// Middleware: ends connections.
+pub async fn end<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<UntilEnd<B, Option<Held>>>, Error> {
+    // Held until the answer has ended, so that actix takes it for unread rather than for done with.
     let held = request.headers().contains_key(header::TRANSFER_ENCODING).then(|| {
         let held = Held(Rc::new(RefCell::new(Chunks { payload: request.take_payload(), ended: false })));
         request.set_payload(Payload::Stream { payload: Box::pin(held.clone()) });
         held
     });
-    let response = next.call(request).await?;
+    let mut response = next.call(request).await?;
     if held.as_ref().is_some_and(|held| !held.0.borrow().ended) {
         // What came together with the head has not been looked at yet when a refusal comes at once.
         tokio::task::yield_now().await;
+    }
+    let is_stranger = !response.request().extensions().contains::<Acquainted>();
+    if is_stranger {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response.map_body(|_, body| UntilEnd::new(body, held)))
 }
