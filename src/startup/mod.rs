@@ -109,8 +109,10 @@ impl Gateway {
         let server = settings.server.clone();
         let (closing_sender, closing) = Closing::new();
         let drain = Drain { notice: server.drain_notice, open: server.drain, closing: closing_sender };
+        let file = layers.into_iter().find_map(Layer::into_file);
         let reload = Reload {
-            file: layers.into_iter().find_map(Layer::into_file),
+            read: file.as_deref().and_then(reload::state),
+            file,
             environment: environment.clone(),
             options,
             running: settings.clone(),

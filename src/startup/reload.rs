@@ -1,7 +1,7 @@
 //! Keys and models that change while the gateway runs: on SIGHUP, or when the file of the configuration has changed.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,11 +19,16 @@ use crate::metrics::actor::{Metrics, Reloaded};
 
 /// How often the file is looked at. Asking for its state works where notices of changes do not: with mounted files that
 /// are replaced as a whole.
-const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Time of the last change, and size.
+type State = (SystemTime, u64);
 
 /// What is read again, and where it goes.
 pub(super) struct Reload {
     pub(super) file: Option<PathBuf>,
+    /// The file as it was read last.
+    pub(super) read: Option<State>,
     pub(super) environment: Environment,
     pub(super) options: Options,
     /// As of the start.
@@ -35,7 +40,7 @@ pub(super) struct Reload {
 
 impl Reload {
     /// Reloads whenever there is a reason to.
-    pub(super) async fn watch(self) -> Infallible {
+    pub(super) async fn watch(mut self) -> Infallible {
         let mut hangups = match signal(SignalKind::hangup()) {
             Ok(hangups) => Some(hangups),
             Err(error) => {
@@ -43,24 +48,21 @@ impl Reload {
                 None
             }
         };
-        let mut seen = self.state();
+        let mut seen = self.read;
         loop {
             let asked = tokio::select! {
                 () = next(&mut hangups) => true,
                 () = tokio::time::sleep(INTERVAL) => false,
             };
-            let now = self.state();
-            if asked || (now.is_some() && now != seen) {
-                seen = now;
+            let now = self.file.as_deref().and_then(state);
+            // A file that is being written is left until it has settled.
+            let has_changed = now.is_some() && now != self.read && now == seen;
+            seen = now;
+            if asked || has_changed {
+                self.read = now;
                 self.reload();
             }
         }
-    }
-
-    /// Time and size of the file; none while there is no file.
-    fn state(&self) -> Option<(SystemTime, u64)> {
-        let state = std::fs::metadata(self.file.as_ref()?).ok()?;
-        Some((state.modified().ok()?, state.len()))
     }
 
     fn reload(&self) {
@@ -104,6 +106,12 @@ impl Reload {
         let fixed = fresh.keys().filter(|name| !matches!(name.as_str(), "auth" | "models"));
         fixed.filter(differs).cloned().collect()
     }
+}
+
+/// None while there is no file.
+pub(super) fn state(file: &Path) -> Option<State> {
+    let state = std::fs::metadata(file).ok()?;
+    Some((state.modified().ok()?, state.len()))
 }
 
 async fn next(signals: &mut Option<Signal>) {
