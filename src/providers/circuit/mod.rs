@@ -1,4 +1,4 @@
-//! The circuits of all models of all providers, shared by all workers; one circuit is a [`breaker`].
+//! The circuits of all models of all providers, shared by all workers; one circuit is a `breaker`.
 
 mod breaker;
 
