@@ -7,19 +7,12 @@ use serde_json::json;
 
 use crate::harness::gateway::Setup;
 use crate::harness::message::{asking, streaming};
-use crate::harness::provider::{Exchange, completion, delta, usage};
+use crate::harness::provider::{Exchange, delta, usage};
 use crate::harness::{Gateway, PATIENCE, Provider};
 
 /// One worker, so that there is one pool.
 fn setup(provider: &Provider) -> Setup {
     Gateway::setup(&provider.url()).with_environment(&[("GATEWAYZ__SERVER__WORKERS", "1")])
-}
-
-fn say_and_keep(exchange: &mut Exchange, text: &str) {
-    let body = completion(text).to_string();
-    let length = body.len();
-    exchange
-        .raw(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"));
 }
 
 fn stream_and_keep(exchange: &mut Exchange, text: &str) {
@@ -37,7 +30,7 @@ fn the_connection_to_a_provider_is_used_again() {
     let gateway = setup(&provider).start();
     let call = gateway.send(&asking("one"));
     let mut exchange = provider.accept();
-    say_and_keep(&mut exchange, "one");
+    exchange.say_and_keep("one");
     assert_eq!(call.reply().said(), "one");
     let call = gateway.send(&streaming("two"));
     let mut exchange = exchange.next().expect("the second request on the same connection");
@@ -45,7 +38,7 @@ fn the_connection_to_a_provider_is_used_again() {
     assert_eq!(call.events().1.rest().said(), "two");
     let call = gateway.send(&asking("three"));
     let mut exchange = exchange.next().expect("the third request on the same connection");
-    say_and_keep(&mut exchange, "three");
+    exchange.say_and_keep("three");
     assert_eq!(call.reply().said(), "three");
     assert!(provider.is_idle());
 }
@@ -57,7 +50,7 @@ fn a_connection_that_the_provider_closed_is_not_used_again() {
     for _ in 0..20 {
         let call = gateway.send(&asking("Hi"));
         let mut exchange = provider.accept();
-        say_and_keep(&mut exchange, "well");
+        exchange.say_and_keep("well");
         assert_eq!(call.reply().said(), "well");
         exchange.cut();
     }
@@ -92,7 +85,7 @@ fn a_connection_with_an_answer_still_to_come_is_not_used_again() {
         call.reply().assert_error_of("scripted", 502, "api_error", true);
         let call = gateway.send(&asking("mine"));
         let next = provider.accept();
-        say_and_keep(&mut exchange, "not yours");
+        exchange.say_and_keep("not yours");
         next.say("yours");
         assert_eq!(call.reply().said(), "yours");
     }

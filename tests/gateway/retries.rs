@@ -140,10 +140,7 @@ fn a_stale_connection_of_the_pool_costs_no_request() {
     for _ in 0..10 {
         let call = gateway.send(&asking("one"));
         let mut exchange = provider.accept();
-        let body = crate::harness::provider::completion("one").to_string();
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-        exchange.raw(head + &body);
+        exchange.say_and_keep("one");
         assert_eq!(call.reply().said(), "one");
         let call = gateway.send(&asking("two"));
         exchange.next().expect("the same connection again").cut();

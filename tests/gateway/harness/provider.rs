@@ -127,6 +127,15 @@ impl Exchange {
         self.json(200, &completion(text));
     }
 
+    /// Answers with a completion that says this, and keeps the connection.
+    pub fn say_and_keep(&mut self, text: &str) {
+        let body = completion(text).to_string();
+        let length = body.len();
+        self.raw(format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        ));
+    }
+
     /// Sends the head of a stream.
     pub fn begin(&mut self) {
         self.raw(
