@@ -69,7 +69,7 @@ impl Handler<Call> for ProviderActor {
             let answer = match request.send_body(call.body).await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    let error = send_error(&error);
+                    let error = send_error(&provider.name, &error);
                     guard.settle(CallOutcome::of(error.cause));
                     return Err(error);
                 }
@@ -80,6 +80,11 @@ impl Handler<Call> for ProviderActor {
             }
             emitter.record(Observation::CallHead { provider: provider.id, after: begun.elapsed() });
             let headers = answer.headers();
+            if answer.status() == awc::http::StatusCode::OK && is_compressed(headers) {
+                guard.settle(CallOutcome::InvalidResponse);
+                let message = "The provider compressed its answer, though the gateway asked for it plain";
+                return Err(GatewayError::new(Cause::InvalidResponse, message));
+            }
             record_limits(&emitter, &provider, headers);
             let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
             let content_length = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
@@ -91,6 +96,12 @@ impl Handler<Call> for ProviderActor {
             }))
         }))
     }
+}
+
+/// Nothing is unpacked here: what comes out of it would have no bound.
+fn is_compressed(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING);
+    encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn is_event_stream(content_type: &str) -> bool {
@@ -122,7 +133,7 @@ fn record_limits(emitter: &Emitter, provider: &Provider, headers: &HeaderMap) {
     }
 }
 
-fn send_error(error: &SendRequestError) -> GatewayError {
+fn send_error(provider: &str, error: &SendRequestError) -> GatewayError {
     match error {
         SendRequestError::Timeout => GatewayError::new(Cause::Timeout, "The provider did not begin to answer in time"),
         SendRequestError::Connect(ConnectError::Timeout) => {
@@ -132,7 +143,7 @@ fn send_error(error: &SendRequestError) -> GatewayError {
             GatewayError::new(Cause::Disconnected, "The provider closed the connection without an answer")
         }
         SendRequestError::Connect(error) => {
-            log::warn!("no connection to the provider: {error}");
+            log::warn!("no connection to provider {provider}: {error}");
             GatewayError::new(Cause::Unreachable, "The provider cannot be reached")
         }
         SendRequestError::Response(_) => GatewayError::new(Cause::InvalidResponse, "The provider's answer is not HTTP"),

@@ -170,7 +170,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
                 let texts = parts.iter().filter_map(|part| part.text.as_ref());
                 Fragment(Cow::Owned(texts.flat_map(|text| text.0.iter().copied()).collect()))
             }
-            _ => Fragment::default(),
+            // Whatever it means, to pass it over would make an empty answer of it.
+            _ => return Err(de::Error::custom("neither text nor a list of parts")),
         };
         Ok(Words(fragment))
     }
