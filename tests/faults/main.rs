@@ -10,10 +10,12 @@ mod expect;
 #[allow(dead_code, unused_imports)] // The tests of `gateway` use the rest.
 mod harness;
 mod list;
+mod player;
 #[path = "../protocol/mod.rs"]
 mod protocol;
 mod provider;
 mod row;
+#[allow(dead_code)] // The chaos run uses the rest.
 mod script;
 
 use std::collections::BTreeMap;

@@ -8,15 +8,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::harness::provider::completion;
+use crate::player::{Over, Player};
 use crate::script::{Act, Port, Script};
-
-/// How often a provider looks whether what it waits for has come.
-const LOOK: Duration = Duration::from_millis(2);
 
 /// What a provider has seen, and what its client has.
 #[derive(Default)]
@@ -135,22 +131,16 @@ async fn listen(script: Script, seen: Arc<Seen>) -> SocketAddr {
     actix_rt::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let number = seen.connections.fetch_add(1, SeqCst);
-            let connection = Connection { socket, number, script: script.clone(), seen: seen.clone() };
+            let connection =
+                Connection { player: Player::new(socket), number, script: script.clone(), seen: seen.clone() };
             actix_rt::spawn(connection.serve());
         }
     });
     address
 }
 
-/// Why a connection is done.
-enum Over {
-    /// The gateway closed it.
-    ByGateway,
-    ByProvider,
-}
-
 struct Connection {
-    socket: TcpStream,
+    player: Player,
     number: usize,
     script: Rc<Script>,
     seen: Arc<Seen>,
@@ -158,14 +148,13 @@ struct Connection {
 
 impl Connection {
     async fn serve(mut self) {
-        self.socket.set_nodelay(true).unwrap();
-        loop {
+        let over = loop {
             if let Err(over) = self.call().await {
-                if matches!(over, Over::ByGateway) {
-                    self.seen.closed.lock().unwrap().insert(self.number);
-                }
-                return;
+                break over;
             }
+        };
+        if over == Over::ByGateway {
+            self.seen.closed.lock().unwrap().insert(self.number);
         }
     }
 
@@ -175,79 +164,19 @@ impl Connection {
         let unread = !script.acts.iter().any(|act| matches!(act, Act::Read));
         if unread && !self.seen.well.load(SeqCst) {
             self.seen.call(self.number);
-            return self.play(&script.acts).await;
+            return self.play(&script).await;
         }
-        let request = self.read().await?;
+        let request = self.player.read().await?;
         let call = self.seen.call(self.number);
         let faulty = (script.from_call..script.until_call).contains(&call);
         match (faulty && !self.seen.well.load(SeqCst), request["stream"] == true) {
-            (true, _) => self.play(&script.acts).await,
-            (false, true) => self.play(&Script::stream().role().text("well").ends_well().acts).await,
-            (false, false) => self.play(&Script::body(completion("well").to_string()).acts).await,
+            (true, _) => self.play(&script).await,
+            (false, true) => self.play(&Script::stream().role().text("well").ends_well()).await,
+            (false, false) => self.play(&Script::body(completion("well").to_string())).await,
         }
     }
 
-    /// Ends when the connection is free for the next call.
-    async fn play(&mut self, acts: &[Act]) -> Result<(), Over> {
-        for (place, act) in acts.iter().enumerate() {
-            match act {
-                // The first request has been read to know whether it is to fail.
-                Act::Read if place == 0 => {}
-                Act::Read => drop(self.read().await?),
-                Act::Send(bytes) => self.send(bytes).await?,
-                Act::SendBytewise(bytes) => {
-                    for byte in bytes {
-                        self.send(&[*byte]).await?;
-                        tokio::task::yield_now().await;
-                    }
-                }
-                Act::Drip(bytes, every) => loop {
-                    self.send(bytes).await?;
-                    if let Ok(over) = tokio::time::timeout(*every, self.closed()).await {
-                        return Err(over);
-                    }
-                },
-                Act::UntilContentIsSeen => {
-                    while !self.seen.content.load(SeqCst) {
-                        tokio::time::sleep(LOOK).await;
-                    }
-                }
-                Act::Hold => return Err(self.closed().await),
-                Act::Close => {
-                    // A gateway that is gone needs no farewell.
-                    let _ = self.socket.shutdown().await;
-                    return Err(Over::ByProvider);
-                }
-                Act::Reset => {
-                    self.socket.set_zero_linger().unwrap();
-                    return Err(Over::ByProvider);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), Over> {
-        self.socket.write_all(bytes).await.map_err(|_| Over::ByGateway)
-    }
-
-    /// Takes in the next request, and gives its body.
-    async fn read(&mut self) -> Result<Value, Over> {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.socket.read_u8().await.map_err(|_| Over::ByGateway)?);
-        }
-        let head = String::from_utf8(head).expect("a head in ASCII").to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
-        let mut body = vec![0; length.trim().parse().expect("a number")];
-        self.socket.read_exact(&mut body).await.map_err(|_| Over::ByGateway)?;
-        Ok(serde_json::from_slice(&body).expect("a body in JSON"))
-    }
-
-    /// Waits until the gateway closes the connection.
-    async fn closed(&mut self) -> Over {
-        let mut sink = [0; 1024];
-        while let Ok(1..) = self.socket.read(&mut sink).await {}
-        Over::ByGateway
+    async fn play(&mut self, script: &Script) -> Result<(), Over> {
+        self.player.play(&script.acts, || self.seen.content.load(SeqCst)).await
     }
 }

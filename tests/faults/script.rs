@@ -14,6 +14,8 @@ pub enum Act {
     Send(Vec<u8>),
     /// Sends every byte for itself.
     SendBytewise(Vec<u8>),
+    /// Says nothing for so long.
+    Pause(Duration),
     /// Sends the same again and again, as often as this, until the gateway closes the connection.
     Drip(Vec<u8>, Duration),
     /// Waits until the client has seen content.
@@ -116,6 +118,10 @@ impl Script {
 
     pub fn until_content_is_seen(self) -> Script {
         self.act(Act::UntilContentIsSeen)
+    }
+
+    pub fn pause(self, time: Duration) -> Script {
+        self.act(Act::Pause(time))
     }
 
     pub fn drip(self, bytes: impl AsRef<[u8]>, every: Duration) -> Script {
