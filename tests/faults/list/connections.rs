@@ -26,6 +26,12 @@ pub fn faults() -> Vec<Fault> {
             Script::asked().close().second_call(),
             fails_once(HUNG_UP, Kept),
         ),
+        Fault::both("reset without an answer", Script::asked().reset(), fails(HUNG_UP, Gone)),
+        Fault::both(
+            "stale connection: reset on its second use",
+            Script::asked().reset().second_call(),
+            fails_once(HUNG_UP, Kept),
+        ),
         Fault::both("black hole", Script::asked().hold(), fails(TIMEOUT, Closed)).with(LITTLE_PATIENCE),
         Fault::both("head that stalls", Script::asked().raw(head).hold(), fails(TIMEOUT, Closed)).with(LITTLE_PATIENCE),
         Fault::both(
