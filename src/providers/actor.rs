@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::{Instant, SystemTime};
 
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::prelude::*;
+use actix_http::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::header::{self, HeaderMap};
 use futures_util::future::LocalBoxFuture;
@@ -133,14 +135,20 @@ fn record_limits(emitter: &Emitter, provider: &Provider, headers: &HeaderMap) {
     }
 }
 
+fn disconnected() -> GatewayError {
+    GatewayError::new(Cause::Disconnected, "The provider closed the connection without an answer")
+}
+
 fn send_error(provider: &str, error: &SendRequestError) -> GatewayError {
     match error {
         SendRequestError::Timeout => GatewayError::new(Cause::Timeout, "The provider did not begin to answer in time"),
         SendRequestError::Connect(ConnectError::Timeout) => {
             GatewayError::new(Cause::ConnectTimeout, "The provider could not be reached in time")
         }
-        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => {
-            GatewayError::new(Cause::Disconnected, "The provider closed the connection without an answer")
+        SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => disconnected(),
+        // A stale connection of the pool is reset as often as it is closed.
+        SendRequestError::Response(ParseError::Io(error)) if error.kind() == ErrorKind::ConnectionReset => {
+            disconnected()
         }
         SendRequestError::Connect(error) => {
             log::warn!("no connection to provider {provider}: {error}");

@@ -61,10 +61,10 @@ pub fn faults() -> Vec<Fault> {
         answered("choices null", Script::body(completion_with("choices", Some(json!(null)))), SENSELESS),
         answered("choices of another type", Script::body(completion_with("choices", Some(json!("x")))), SENSELESS),
         answered("choice without a message", Script::body(completion_with("choices", Some(json!([{}])))), SENSELESS),
-        answered(
+        Fault::both(
             "compressed without being asked",
             Script::answer(200, &[("content-type", "application/json"), ("content-encoding", "gzip")], ZIPPED),
-            SENSELESS,
+            fails(SENSELESS, Closed),
         ),
         Fault::both(
             "answer over the bound",
