@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from places import ALERTMANAGER, call, passes
+from shipped import ALERTS, name_of
 from stack import Alertmanager, Webhook, fetch, until
-from test_rules import ALERTS
 
 CONFIG = ALERTMANAGER / "alertmanager.yml"
 RECEIVERS = {"critical": "pager", "warning": "channel", "info": "nobody"}
@@ -19,7 +19,7 @@ def test_the_configuration_is_valid_as_it_stands():
     passes("amtool", "check-config", CONFIG)
 
 
-@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+@pytest.mark.parametrize("alert", ALERTS, ids=name_of)
 def test_every_alert_reaches_the_receiver_of_its_severity(alert):
     labels = {"alertname": alert["alert"], "environment": "test"} | alert["labels"]
     receiver = "watchdog" if alert["alert"] == "Watchdog" else RECEIVERS[labels["severity"]]

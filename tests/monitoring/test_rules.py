@@ -7,17 +7,10 @@ import pytest
 import yaml
 
 from places import PROMETHEUS, RULE_TESTS, call, passes
+from shipped import ALERTS, RULE_FILES, name_of, rules
 
-RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yml"))
 TESTED = sorted(RULE_TESTS.glob("*.test.yml"))
 SEVERITIES = {"critical", "warning", "info"}
-
-
-def rules(file):
-    return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
-
-
-ALERTS = [rule for file in RULE_FILES for rule in rules(file) if "alert" in rule]
 
 
 @pytest.fixture
@@ -55,7 +48,7 @@ def test_the_tests_of_the_rules_pass(file):
     passes("promtool", "test", "rules", file)
 
 
-@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+@pytest.mark.parametrize("alert", ALERTS, ids=name_of)
 def test_an_alert_is_labelled_explained_and_tested_both_ways(alert):
     name = alert["alert"]
     assert alert["labels"]["severity"] in SEVERITIES and alert["labels"]["component"]
