@@ -1,0 +1,137 @@
+"""What Docker, Railway and a shell read; and the entrypoint of Prometheus."""
+
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+
+from places import ALERTMANAGER, GRAFANA, MONITORING, PROMETHEUS, ROOT, call, passes
+
+SERVICES = [PROMETHEUS, ALERTMANAGER, GRAFANA]
+TEXTS = [file for file in sorted(MONITORING.rglob("*")) if file.is_file() and "__pycache__" not in file.parts]
+
+
+@pytest.mark.parametrize("folder", SERVICES, ids=lambda folder: folder.name)
+def test_a_service_passes_the_linters(folder):
+    passes("hadolint", folder / "Dockerfile")
+    passes("shellcheck", folder / "entrypoint.sh")
+    schema = ROOT / "tests" / "image" / "railway.schema.json"
+    passes("check-jsonschema", "--schemafile", schema, folder / "railway.toml")
+
+
+@pytest.mark.parametrize("folder", SERVICES, ids=lambda folder: folder.name)
+def test_every_file_that_is_copied_into_an_image_is_there(folder):
+    for line in re.findall(r"^COPY (?:--\S+ )*(.+) \S+$", (folder / "Dockerfile").read_text(), re.M):
+        for source in line.split():
+            assert list(folder.glob(source)), f"{folder.name}/Dockerfile copies {source}"
+
+
+def compose(*arguments, **environment):
+    command = ["docker-compose", "--file", MONITORING / "docker-compose.yml", *arguments]
+    return json.loads(passes(*command, environment=environment))
+
+
+def test_compose_accepts_the_file_with_nothing_set_and_serves_this_machine_alone():
+    passes("docker-compose", "--file", MONITORING / "docker-compose.yml", "config", "--quiet")
+    services = compose("config", "--format", "json")["services"]
+    assert set(services) == {"gateway", "prometheus", "alertmanager", "grafana"}
+    for name, service in services.items():
+        assert all(port["host_ip"] == "127.0.0.1" for port in service["ports"]), name
+    assert services["gateway"]["command"] == ["demo", "--traffic", "--host", "0.0.0.0"]
+    tokens = {services[name]["environment"]["METRICS_TOKEN"] for name in ("gateway", "prometheus")}
+    assert len(tokens) == 1
+
+
+def test_compose_hands_a_token_of_ones_own_to_both():
+    services = compose("config", "--format", "json", METRICS_TOKEN="mine", GATEWAYZ_COMMAND="serve")["services"]
+    assert services["gateway"]["command"] == ["serve"]
+    assert {services[name]["environment"]["METRICS_TOKEN"] for name in ("gateway", "prometheus")} == {"mine"}
+
+
+def test_grafana_gets_no_defaults_in_variables_which_it_does_not_know():
+    for file in GRAFANA.glob("provisioning/**/*.yml"):
+        assert yaml.safe_load(file.read_text())["apiVersion"] == 1
+        assert ":-" not in file.read_text(), file
+
+
+def test_no_secret_and_no_address_of_a_person_is_in_any_file():
+    for file in TEXTS:
+        text = file.read_text()
+        assert not re.search(r"(sk-[A-Za-z0-9]{8}|gw_live_|xox[bp]-|hooks\.slack\.com/services/T)", text), file
+        found = re.findall(r"[\w.+-]+@[\w-]+\.[\w.]+", text)
+        assert all(address.endswith(("example.com", ".invalid")) for address in found), (file, found)
+
+
+# --- The entrypoint of Prometheus ---
+
+
+def laid_out(tmp_path, environment):
+    """What the entrypoint writes; instead of Prometheus a program runs that prints its environment and arguments."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    shutil.copy(shutil.which("promtool"), programs / "promtool")
+    (programs / "prometheus").write_text('#!/bin/sh\nenv\nprintf "argument %s\\n" "$@"\n')
+    (programs / "prometheus").chmod(0o755)
+    run = tmp_path / "run"
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", "PROMETHEUS_RUN": str(run)} | environment
+    code, output = call("env", "-i", *(f"{k}={v}" for k, v in environment.items()), PROMETHEUS / "entrypoint.sh", "--x")
+    return code, output, run
+
+
+def jobs(run):
+    return {job["job_name"]: job for job in yaml.safe_load((run / "prom.yml").read_text())["scrape_configs"]}
+
+
+@pytest.mark.parametrize("scrape, job", [("private", "private"), ("public", "staging"), ("local", "local")])
+def test_exactly_one_job_of_the_gateway_is_on(tmp_path, scrape, job):
+    environment = {"METRICS_TOKEN": "secret", "SCRAPE": scrape, "SCRAPE_TARGET": "gateway.test:8443"}
+    code, output, run = laid_out(tmp_path, environment)
+    assert code == 0, output
+    assert set(jobs(run)) == {f"gatewayz_{job}", "prometheus", "alertmanager"}
+    shipped = yaml.safe_load((PROMETHEUS / "prom.yml").read_text())
+    (expected,) = (entry for entry in shipped["scrape_configs"] if entry["job_name"] == f"gatewayz_{job}")
+    if scrape == "private":
+        (expected["dns_sd_configs"][0]["names"], expected["dns_sd_configs"][0]["port"]) = (["gateway.test"], 8443)
+    else:
+        (targets,) = json.loads((run / "targets" / f"gatewayz_{job}.json").read_text())
+        assert targets == {"targets": ["gateway.test:8443"]}
+    assert jobs(run)[f"gatewayz_{job}"] == expected
+
+
+def test_left_alone_it_scrapes_every_replica_over_the_private_network(tmp_path):
+    code, output, run = laid_out(tmp_path, {"METRICS_TOKEN": "secret", "RAILWAY_ENVIRONMENT_NAME": "production"})
+    assert code == 0, output
+    (found,) = jobs(run)["gatewayz_private"]["dns_sd_configs"]
+    assert (found["names"], found["type"], found["port"]) == (["gatewayz.railway.internal"], "AAAA", 8080)
+    assert "ENVIRONMENT=production" in output.splitlines()
+    assert "argument --storage.tsdb.retention.time=35d" in output.splitlines()
+    assert output.splitlines()[-1] == "argument --x"
+
+
+def test_the_token_is_in_a_file_that_nobody_else_reads_and_nowhere_else(tmp_path):
+    token = "a|b&c\\d'e\"f"
+    code, output, run = laid_out(tmp_path, {"METRICS_TOKEN": token, "SCRAPE": "local"})
+    assert code == 0 and token not in output
+    file = run / "secrets" / "metrics_token"
+    assert file.read_text() == token and file.stat().st_mode & 0o077 == 0
+    assert token not in (run / "prom.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    "environment, complaint",
+    [
+        ({}, "set METRICS_TOKEN"),
+        ({"METRICS_TOKEN": "t", "SCRAPE": "both"}, "SCRAPE is private, public or local, not 'both'"),
+        ({"METRICS_TOKEN": "t", "SCRAPE": "public"}, "SCRAPE_TARGET is HOST:PORT"),
+        ({"METRICS_TOKEN": "t", "SCRAPE": "public", "SCRAPE_TARGET": "https://a.test"}, "SCRAPE_TARGET is HOST:PORT"),
+        ({"METRICS_TOKEN": "t", "SCRAPE_TARGET": "a.test"}, "SCRAPE_TARGET needs a port"),
+        ({"METRICS_TOKEN": "t", "ALERTMANAGER_TARGET": 'a"b'}, "ALERTMANAGER_TARGET is HOST:PORT"),
+        ({"METRICS_TOKEN": "t", "PORT": "x"}, "PORT is a number"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_starts(tmp_path, environment, complaint):
+    code, output, run = laid_out(tmp_path, environment)
+    assert code == 1 and complaint in output and "argument" not in output
+    assert not (run / "prom.yml").exists()
