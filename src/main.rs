@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use gatewayz::commands::demo::scenario::{Drill, Scenario};
 use gatewayz::commands::{check, demo, healthcheck, keygen, serve, simulate};
 use gatewayz::config::secrets::Environment;
 use gatewayz::logging;
@@ -76,6 +78,27 @@ struct DemoArgs {
     /// Requests per second of --traffic
     #[arg(long, default_value_t = 5.0, value_name = "N")]
     rate: f64,
+    /// Half a minute after the start, make trouble that raises an alert
+    #[arg(long, value_enum, requires = "traffic")]
+    scenario: Option<Scenario>,
+    /// How long the trouble lasts
+    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = humantime::parse_duration)]
+    scenario_lasts: Duration,
+    /// Where the gateway listens; elsewhere than on loopback it wants keys of your own in the environment
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    host: IpAddr,
+}
+
+impl DemoArgs {
+    fn wishes(self) -> demo::Wishes {
+        let lasts = self.scenario_lasts;
+        demo::Wishes {
+            host: self.host,
+            port: self.port,
+            rate: self.traffic.then_some(self.rate),
+            drill: self.scenario.map(|scenario| Drill { scenario, lasts }),
+        }
+    }
 }
 
 #[derive(Args)]
@@ -102,7 +125,7 @@ fn main() -> ExitCode {
     logging::init(&environment, quiet);
     let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args.config.config.as_deref(), &environment, args.insecure),
-        Command::Demo(args) => demo::run(&environment, args.port, args.traffic.then_some(args.rate)),
+        Command::Demo(args) => demo::run(&environment, args.wishes()),
         Command::Simulate(args) => simulate::run(args.port, Duration::from_millis(args.first_token), args.speed),
         Command::Check(args) => check::run(args.config.as_deref(), &environment),
         Command::Keygen(args) => keygen::run(&args.name, args.admin),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, ContentType};
+use actix_web::http::header::{CACHE_CONTROL, ContentType, HeaderName};
 use actix_web::web::{self, Data};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::{Value, json};
@@ -25,6 +25,14 @@ use super::state::{Shared, Visit};
 use super::validate::{self, Fault};
 
 pub async fn chat(shared: Data<Shared>, body: Result<web::Bytes, actix_web::Error>) -> HttpResponse {
+    let mut response = answered(&shared, body).await;
+    // A limit that is told and not enforced; who meets one has nothing left.
+    let left = if response.status() == StatusCode::TOO_MANY_REQUESTS { 0 } else { shared.left(now() / 60) };
+    response.headers_mut().insert(HeaderName::from_static("x-ratelimit-remaining-requests"), left.into());
+    response
+}
+
+async fn answered(shared: &Data<Shared>, body: Result<web::Bytes, actix_web::Error>) -> HttpResponse {
     let start = Instant::now();
     let mut request = match read(body) {
         Ok(request) => request,
@@ -34,7 +42,7 @@ pub async fn chat(shared: Data<Shared>, body: Result<web::Bytes, actix_web::Erro
         }
     };
     let mut visit = shared.clone().into_inner().begin(&request.model, request.stream);
-    let chosen = match mood(&shared, &request.model, visit.nth) {
+    let chosen = match mood(shared, &request.model, visit.nth) {
         Ok(chosen) => chosen,
         Err(failure) => {
             visit.finish();

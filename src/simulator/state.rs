@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use super::Pace;
 use super::moods::{self, Chosen};
 
+/// The rate limit that is told.
+const REQUESTS_PER_MINUTE: u64 = 10_000;
 /// Stands for all models.
 const ALL: &str = "*";
 
@@ -15,6 +17,14 @@ pub struct Shared {
     pub pace: Pace,
     moods: Mutex<BTreeMap<String, Set>>,
     counts: Mutex<Counts>,
+    window: Mutex<Window>,
+}
+
+/// The requests of one minute.
+#[derive(Default)]
+struct Window {
+    minute: u64,
+    requests: u64,
 }
 
 /// A mood that was set for a model.
@@ -36,7 +46,7 @@ struct Counts {
 
 impl Shared {
     pub fn new(pace: Pace) -> Self {
-        Shared { pace, moods: Mutex::default(), counts: Mutex::default() }
+        Shared { pace, moods: Mutex::default(), counts: Mutex::default(), window: Mutex::default() }
     }
 
     /// Sets the mood of a model, or of all with `*`. It wears off after so many requests, if `times` says so.
@@ -72,6 +82,16 @@ impl Shared {
             (model.clone(), value)
         };
         Value::Object(lock(&self.moods).iter().map(described).collect::<Map<_, _>>())
+    }
+
+    /// Counts a request of this minute, and says how many more the pretended limit allows in it.
+    pub fn left(&self, minute: u64) -> u64 {
+        let mut window = lock(&self.window);
+        if window.minute != minute {
+            *window = Window { minute, requests: 0 };
+        }
+        window.requests += 1;
+        REQUESTS_PER_MINUTE.saturating_sub(window.requests)
     }
 
     /// Counts a request that was not even read to the end.
@@ -159,6 +179,12 @@ mod tests {
         assert_eq!(taken, [cut, cut, Chosen::WELL]);
         assert!(shared.clear_mood("*") && !shared.clear_mood("*"));
         assert_eq!(shared.take_mood("a/b"), None);
+    }
+
+    #[test]
+    fn what_is_left_of_the_limit_comes_back_with_the_next_minute() {
+        let shared = Shared::new(Pace::instant());
+        assert_eq!([shared.left(1), shared.left(1), shared.left(2)], [9_999, 9_998, 9_999]);
     }
 
     #[test]

@@ -27,7 +27,14 @@ fn help_names_every_command() {
     for command in ["serve", "demo", "simulate", "check", "keygen", "healthcheck", "--insecure", "--config"] {
         assert!(ended.out.contains(command), "{command}: {}", ended.out);
     }
-    for wrong in [&["frobnicate"][..], &["--frobnicate"], &["serve", "extra"], &["demo", "--rate", "x"]] {
+    for wrong in [
+        &["frobnicate"][..],
+        &["--frobnicate"],
+        &["serve", "extra"],
+        &["demo", "--rate", "x"],
+        &["demo", "--scenario", "outage"],
+        &["demo", "--traffic", "--scenario", "flood"],
+    ] {
         assert_eq!(run(wrong, &[]).code, Some(2), "{wrong:?}");
     }
 }
@@ -338,6 +345,16 @@ fn the_demo_answers_what_it_prints() {
         };
         ["claude", "gpt", "gemini", "llama", "mistral"].iter().all(|family| busy(family)).then_some(())
     });
+}
+
+#[test]
+fn a_demo_that_others_can_reach_wants_keys_that_not_everybody_knows() {
+    let demo = ["demo", "--port", "0", "--host", "0.0.0.0"];
+    let ended = run(&demo, &[("METRICS_TOKEN", "mine")]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("set GATEWAYZ_API_KEYS"), "{}", ended.err);
+    let process = Process::start(&demo, &[("METRICS_TOKEN", "mine"), ("GATEWAYZ_API_KEYS", "also-mine")]);
+    process.out.wait_for("is listening on http://127.0.0.1:");
 }
 
 #[test]

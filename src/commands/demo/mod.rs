@@ -1,16 +1,20 @@
-//! `gatewayz demo`: gateway and simulator in one process, on loopback. No key, no network.
+//! `gatewayz demo`: gateway and simulator in one process, on loopback by default. No key, no network.
 
+mod moods;
+pub mod scenario;
 mod traffic;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use secrecy::ExposeSecret;
 
+use scenario::Drill;
+
 use super::Outcome;
+use crate::config::Provider;
 use crate::config::load::{Loaded, load};
 use crate::config::secrets::Environment;
-use crate::config::{Provider, Route};
 use crate::simulator::{self, Pace};
 use crate::startup::{Gateway, Options, ProcessSignals};
 
@@ -18,12 +22,33 @@ use crate::startup::{Gateway, Options, ProcessSignals};
 const DEMO_KEY: &str = "demo-key";
 const DEMO_TOKEN: &str = "demo-token";
 const DEFAULT_PORT: u16 = 8080;
-const SIMULATOR: &str = "simulator";
+/// The providers, in the order of a model's routes. Behind both is the one simulator.
+const PROVIDERS: [&str; 2] = ["simulator", "simulator-spare"];
 
-/// Runs the demo until a signal stops it; `rate` is that of the traffic, in requests per second.
-pub fn run(environment: &Environment, port: Option<u16>, rate: Option<f64>) -> Outcome {
+/// What the command line asks for.
+pub struct Wishes {
+    /// Where the gateway listens.
+    pub host: IpAddr,
+    /// Its port; by default `PORT`, or 8080.
+    pub port: Option<u16>,
+    /// Requests per second of traffic; none without.
+    pub rate: Option<f64>,
+    /// Trouble in the traffic.
+    pub drill: Option<Drill>,
+}
+
+/// Runs the demo until a signal stops it.
+pub fn run(environment: &Environment, wishes: Wishes) -> Outcome {
+    let Wishes { host, port, rate, drill } = wishes;
     if rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1000.0)) {
         return Err("--rate must be above 0 and at most 1000".into());
+    }
+    for name in ["GATEWAYZ_API_KEYS", "METRICS_TOKEN"] {
+        if !host.is_loopback() && !environment.contains_key(name) {
+            return Err(
+                format!("--host {host} is open to others: set {name}, since everybody knows that of the demo").into()
+            );
+        }
     }
     actix_rt::System::new().block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -33,15 +58,16 @@ pub fn run(environment: &Environment, port: Option<u16>, rate: Option<f64>) -> O
         actix_rt::spawn(simulator);
 
         let signals = ProcessSignals::listen()?;
-        let loaded = configured(environment, port, provider)?;
+        let loaded = configured(environment, host, port, provider)?;
         let guest = Guest::of(&loaded);
         let models =
             loaded.settings.models.iter().map(|model| model.id.clone()).filter(|id| !id.ends_with('*')).collect();
         let gateway = Gateway::build(loaded, environment, Options::default())?;
         let address = gateway.address();
-        guest.explain(address);
+        guest.explain(reachable(address));
         if let Some(rate) = rate {
-            traffic::start(traffic::Plan { gateway: address, simulator: provider, key: guest.key, models, rate });
+            let gateway = reachable(address);
+            traffic::start(traffic::Plan { gateway, simulator: provider, key: guest.key, models, rate, drill });
         }
         gateway.run(signals).await?;
         simulator_handle.stop(false).await;
@@ -52,6 +78,7 @@ pub fn run(environment: &Environment, port: Option<u16>, rate: Option<f64>) -> O
 /// The shipped catalog, with the simulator behind every model.
 fn configured(
     environment: &Environment,
+    host: IpAddr,
     port: Option<u16>,
     provider: SocketAddr,
 ) -> Result<Loaded, Box<dyn std::error::Error>> {
@@ -65,22 +92,38 @@ fn configured(
     default("PORT", &DEFAULT_PORT.to_string(), &mut environment);
     let mut loaded = load(None, &environment)?;
     let settings = &mut loaded.settings;
-    settings.server.host = Ipv4Addr::LOCALHOST.to_string();
+    settings.server.host = host.to_string();
     settings.server.port = port.unwrap_or(settings.server.port);
     settings.server.drain_notice = std::time::Duration::ZERO;
     let template = settings.providers.iter().find(|provider| provider.dialect == "openrouter").cloned();
     let template = template.ok_or_else(|| io::Error::other("the default configuration has lost OpenRouter"))?;
-    settings.providers = vec![Provider {
-        name: SIMULATOR.to_owned(),
+    let simulated = |name: &str| Provider {
+        name: name.to_owned(),
         base_url: format!("http://{provider}/v1"),
         api_key_env: None,
-        ..template
-    }];
+        // Far more than the traffic asks for; bounded all the same, so that waiting is measured.
+        max_concurrent: 400,
+        ..template.clone()
+    };
+    settings.providers = PROVIDERS.map(simulated).into();
     for model in &mut settings.models {
-        let upstream = model.routes.first().map_or_else(|| "*".to_owned(), |route| route.model.clone());
-        model.routes = vec![Route { provider: SIMULATOR.to_owned(), model: upstream, weight: None }];
+        // With one route, a model that is named after a mood shows it and nothing else.
+        let most = if model.id.ends_with('*') { 1 } else { PROVIDERS.len() };
+        model.routes.truncate(most);
+        for (route, name) in model.routes.iter_mut().zip(PROVIDERS) {
+            route.provider = name.to_owned();
+            route.weight = None;
+        }
     }
     Ok(loaded)
+}
+
+/// Where a client on this machine finds a gateway that listens here.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip().is_unspecified() {
+        true => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
+        false => address,
+    }
 }
 
 /// What somebody needs who wants to try the demo.

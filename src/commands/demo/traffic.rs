@@ -1,6 +1,6 @@
 //! A lively mix of requests over all families, so that a dashboard has something to show.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,6 +12,9 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
+use super::moods;
+use super::scenario::{self, Drill};
+
 /// What to send, and where.
 pub(super) struct Plan {
     pub gateway: SocketAddr,
@@ -21,14 +24,9 @@ pub(super) struct Plan {
     pub models: Vec<String>,
     /// Requests per second.
     pub rate: f64,
+    /// Trouble to make.
+    pub drill: Option<Drill>,
 }
-
-/// Some models are less well than others: upstream id, mood, argument.
-const MOODS: [(&str, &str, u64); 3] = [
-    ("mistralai/mistral-nemo", "flaky", 10),
-    ("meta-llama/llama-3.1-8b-instruct", "flaky", 2),
-    ("google/gemini-2.5-pro", "slow", 700),
-];
 
 const PROMPTS: [&str; 6] = [
     "Hello, how are you today?",
@@ -53,7 +51,11 @@ struct Tally {
 pub(super) fn start(plan: Plan) {
     actix_rt::spawn(async move {
         let client = Client::builder().timeout(Duration::from_secs(120)).disable_redirects().finish();
-        set_moods(&client, plan.simulator).await;
+        actix_rt::spawn(moods::vary(client.clone(), plan.simulator, plan.rate));
+        let spends = Rc::new(Cell::new(false));
+        if let Some(drill) = plan.drill {
+            actix_rt::spawn(scenario::run(drill, client.clone(), plan.simulator, spends.clone()));
+        }
         let tally: Rc<RefCell<Tally>> = Rc::default();
         actix_rt::spawn(show_progress(tally.clone()));
         let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / plan.rate));
@@ -65,7 +67,7 @@ pub(super) fn start(plan: Plan) {
             let request = client
                 .post(format!("http://{}/v1/messages", plan.gateway))
                 .insert_header(("x-api-key", plan.key.as_str()))
-                .send_json(&random_request(&plan.models));
+                .send_json(&if spends.get() { dear_request() } else { random_request(&plan.models) });
             tally.borrow_mut().open += 1;
             let tally = tally.clone();
             actix_rt::spawn(async move {
@@ -85,14 +87,13 @@ pub(super) fn start(plan: Plan) {
     });
 }
 
-async fn set_moods(client: &Client, simulator: SocketAddr) {
-    for (model, mood, argument) in MOODS {
-        let url = format!("http://{simulator}/simulator/moods/{model}");
-        let set = client.put(url).send_json(&json!({"mood": mood, "argument": argument})).await;
-        if !set.is_ok_and(|answer| answer.status().is_success()) {
-            log::warn!("the simulator did not take the mood {mood} for {model}");
-        }
-    }
+/// Some ten thousand tokens of prompt for a model whose price is known.
+fn dear_request() -> Value {
+    json!({
+        "model": "claude-opus-4-5",
+        "max_tokens": 256,
+        "messages": [{"role": "user", "content": "Please summarise this. ".repeat(2000)}],
+    })
 }
 
 fn random_request(models: &[String]) -> Value {
