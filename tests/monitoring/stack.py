@@ -22,7 +22,48 @@ from places import ALERTMANAGER, PROMETHEUS, ROOT
 sys.path.insert(0, str(ROOT / "tests" / "sdk"))
 from harness import Gateway, Server, Simulator, fetch, free_port  # noqa: E402
 
-__all__ = ["Alertmanager", "Demo", "Gateway", "Prometheus", "Simulator", "Webhook", "fetch", "free_port", "until"]
+__all__ = [
+    "SMALL_CONFIG",
+    "Alertmanager",
+    "Demo",
+    "Gateway",
+    "Prometheus",
+    "Simulator",
+    "Webhook",
+    "fetch",
+    "free_port",
+    "until",
+]
+
+
+# A gateway whose models behave as they are told; `{simulator}` stands for the provider's address.
+SMALL_CONFIG = """
+[[providers]]
+name = "simulator"
+dialect = "generic"
+base_url = "{simulator}/v1"
+
+[[models]]
+id = "claude-sonnet-4-5"
+routes = [ {{ provider = "simulator", model = "anthropic/claude-sonnet-4.5" }} ]
+price = {{ input = 3.0, output = 15.0 }}
+
+[[models]]
+id = "gpt-5"
+routes = [ {{ provider = "simulator", model = "simulate-no-credit" }} ]
+
+[[models]]
+id = "gemini-2.5-flash"
+routes = [ {{ provider = "simulator", model = "simulate-invalid" }} ]
+
+[[models]]
+id = "llama-4-maverick"
+routes = [ {{ provider = "simulator", model = "simulate-cut-3" }} ]
+
+[[models]]
+id = "mistral-large"
+routes = [ {{ provider = "simulator", model = "simulate-well" }} ]
+"""
 
 
 def until(what: str, check, seconds: float, every: float = 1.0):

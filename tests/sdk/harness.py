@@ -47,14 +47,15 @@ def fetch(url: str, headers: dict[str, str] | None = None, data: bytes | None = 
 class Server:
     """A child process that listens on a port of its own."""
 
-    def __init__(self, name: str, folder: Path, command, environment: dict[str, str], healthy: str):
-        """`command` makes the arguments from a port; `healthy` is the path that answers 200 once it is up."""
+    def __init__(self, name: str, folder: Path, command, environment: dict[str, str], healthy: str, port: int = 0):
+        """`command` makes the arguments from a port; `healthy` is the path that answers 200 once it is up. The port is
+        one that is free unless it is given."""
         self.name = name
         self.log = Path(folder) / f"{name}.log"
         self.process: subprocess.Popen | None = None
         # Somebody else may take a free port before the child does: then another one.
         for attempt in range(3):
-            self.port = free_port()
+            self.port = port or free_port()
             self.url = f"http://127.0.0.1:{self.port}"
             with self.log.open("wb") as log:
                 self.process = subprocess.Popen(
@@ -130,7 +131,7 @@ class Gateway(Server):
     key = "test-client-key"
     metrics_token = "test-metrics-token"
 
-    def __init__(self, binary, folder: Path, config: str, environment: dict[str, str] | None = None):
+    def __init__(self, binary, folder: Path, config: str, environment: dict[str, str] | None = None, port: int = 0):
         file = Path(folder) / "gateway.toml"
         file.write_text('[server]\nhost = "127.0.0.1"\n\n' + config)
         super().__init__(
@@ -139,6 +140,7 @@ class Gateway(Server):
             lambda port: [binary, "serve", "--config", file],
             {"GATEWAYZ_API_KEYS": self.key, "METRICS_TOKEN": self.metrics_token} | (environment or {}),
             "/healthz",
+            port,
         )
 
     def metrics(self) -> dict[str, float]:

@@ -110,11 +110,7 @@ def table(title, description, unit, expr, hidden=(), **rest):
     made = panel("table", title, description, unit, (expr, ""), **rest)
     made["targets"][0] |= {"format": "table", "instant": True, "range": False}
     made["fieldConfig"]["defaults"]["custom"] = {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False}
-    made["options"] = {
-        "showHeader": True,
-        "cellHeight": "sm",
-        "footer": {"show": False, "reducer": ["sum"], "fields": ""},
-    }
+    made["options"] = {"showHeader": True, "cellHeight": "sm"}
     excluded = {name: True for name in ("Time", "__name__", *hidden)}
     made["transformations"] = [
         {"id": "organize", "options": {"excludeByName": excluded, "indexByName": {}, "renameByName": {}}}
