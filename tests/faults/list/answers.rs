@@ -71,6 +71,7 @@ pub fn faults() -> Vec<Fault> {
             Script::body(completion(&"x".repeat(MAX_BODY_KB * 4000)).to_string()),
             fails(SENSELESS, Closed),
         ),
+        answered("content that is no text", Script::body(choice(json!({"message": {"content": {"a": 1}}}))), SENSELESS),
         answered("tool call with broken arguments", Script::body(calling("{\"a\": ", "tool_calls")), SENSELESS),
         answered("tool call whose arguments are no object", Script::body(calling("[1]", "tool_calls")), SENSELESS),
         answered(
