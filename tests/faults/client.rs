@@ -1,12 +1,14 @@
 //! The client of a row, and what it makes of its answer.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::harness::gateway::Gateway;
 use crate::harness::http::{Call, Reply, Request};
 use crate::harness::message::{asking, assert_envelope, with};
 use crate::harness::sse::{Event, Events};
-use crate::harness::{CLIENT_KEY, eventually};
+use crate::harness::{CLIENT_KEY, PATIENCE, eventually};
 use crate::list::Client;
 use crate::protocol::{Ended, check};
 use crate::provider::Seen;
@@ -76,7 +78,12 @@ fn with_content(request: &Request) -> Events {
 /// Waits until so many requests of the row are open.
 fn wait_for(gateway: &Gateway, row: &Row, open: f64) {
     let series = format!("gateway_inflight_requests{{model=\"{}\"}}", row.id());
-    gateway.metrics_when("the open requests", |metrics| metrics.value(&series) == open);
+    let deadline = Instant::now() + PATIENCE;
+    while gateway.metrics().value(&series) != open {
+        assert!(Instant::now() < deadline, "not {open} open requests in {PATIENCE:?}");
+        // The metrics of all rows are long, and others wait for the only worker.
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// A request that nothing is wrong with, after the fault.

@@ -29,9 +29,8 @@ use gatewayz::startup::Stop;
 use libtest_mimic::Arguments;
 
 use crate::expect::{ATTEMPTS, Answer, Connection, WELL};
-use crate::harness::Gateway;
-use crate::harness::eventually;
 use crate::harness::gateway::Setup;
+use crate::harness::{Gateway, PATIENCE, eventually};
 use crate::list::Client;
 use crate::provider::{Provider, Seen};
 use crate::row::{Row, View};
@@ -144,13 +143,18 @@ fn each(runs: &[&Run], work: impl Fn(&Run, &mut View) + Sync) {
     });
 }
 
-/// Reads what was counted of all these rows, once, when all of their requests have ended.
+/// Reads what was counted of all these rows, once, when all of their requests have ended and have been counted: a
+/// worker that is too busy for a scrape is left out of it.
 fn count(gateway: &Gateway, runs: &[&Run]) {
-    let deadline = Instant::now() + SOON;
+    let requests =
+        |run: &&Run| run.seen.lock().unwrap().as_ref().map_or(0, |seen| run.row.must().requests + seen.later);
+    let expected: usize = runs.iter().map(requests).sum();
+    let deadline = Instant::now() + PATIENCE;
     let metrics = loop {
         let metrics = gateway.metrics();
         let open = metrics.sum("gateway_inflight_requests") + metrics.sum("gateway_provider_inflight");
-        if open == 0.0 || Instant::now() > deadline {
+        let all = open == 0.0 && metrics.sum("model_requests_total") as usize >= expected;
+        if all || Instant::now() > deadline {
             break metrics;
         }
     };

@@ -146,7 +146,7 @@ impl Row {
             let series =
                 format!("gateway_provider_requests_total{{outcome=\"{}\",provider=\"{id}\"}}", outcome.as_str());
             let later = if outcome == CallOutcome::Success { view.later } else { 0 };
-            (outcome.as_str(), value(series) - later)
+            (outcome.as_str(), value(series).saturating_sub(later))
         };
         let error = |label: ErrorLabel| {
             let label = label.as_str();
@@ -160,13 +160,13 @@ impl Row {
         view.retries = counts(&RetryReason::ALL.map(retry));
         let errors = ErrorLabel::ALL.map(error);
         view.error = errors.iter().find(|(_, count)| *count > 0).map(|(label, _)| *label);
-        view.requests = of_model("model_requests_total") - view.later;
+        view.requests = of_model("model_requests_total").saturating_sub(view.later);
         view.cancelled = of_model("gateway_cancelled_requests_total");
-        view.tokens = Tokens::Are((of_model("model_tokens_used_total") - 13 * view.later) as u64);
+        view.tokens = Tokens::Are(of_model("model_tokens_used_total").saturating_sub(13 * view.later) as u64);
 
         let failed = of_model("model_errors_total");
         assert_eq!(errors.iter().map(|(_, count)| count).sum::<usize>(), failed, "errors of {id}: {errors:?}");
-        let well = of_model("model_latency_ms_count") - view.later;
+        let well = of_model("model_latency_ms_count").saturating_sub(view.later);
         let refused = if view.client.starts_with('4') && failed == 0 { view.requests } else { 0 };
         assert_eq!(well + failed + refused + view.cancelled, view.requests, "every request of {id} ended once");
         assert_eq!(of_model("gateway_inflight_requests"), 0, "no request of {id} is open");

@@ -121,6 +121,6 @@ pub fn faults() -> Vec<Fault> {
                 .drip(" ", Duration::from_millis(20)),
             at_last(Closed),
         )
-        .with("total_timeout = \"500ms\""),
+        .with("total_timeout = \"1500ms\""),
     ]
 }

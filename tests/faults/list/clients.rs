@@ -32,7 +32,7 @@ pub fn faults() -> Vec<Fault> {
             .with("max_concurrent = 1\nqueue_timeout = \"100ms\"")
             .when(Client::FindsThePlaceTaken),
         Fault::both("client gone in the queue", held(), gone())
-            .with("max_concurrent = 1")
+            .with("max_concurrent = 1\nqueue_timeout = \"1h\"")
             .when(Client::HangsUpInTheQueue),
         Fault::both("circuit open", Script::status(500), fails(NO_CALL.after("3600"), Kept))
             .with("breaker = { min_requests = 1, open_for = \"1h\" }")

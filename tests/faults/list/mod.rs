@@ -14,9 +14,10 @@ pub const MAX_BODY_KB: usize = 20;
 /// The bounds on a line and on what is held of a stream.
 pub const MAX_STREAM_KB: usize = 4;
 
-/// Waits for a first byte as long as this; all else has the patience of the defaults.
-const LITTLE_PATIENCE: &str = "first_byte_timeout = \"500ms\"";
-const LITTLE_IDLENESS: &str = "idle_timeout = \"500ms\"";
+/// For faults that time ends; all others have the patience of the defaults. Long enough for what goes well on a busy
+/// machine.
+const LITTLE_PATIENCE: &str = "first_byte_timeout = \"1500ms\"";
+const LITTLE_IDLENESS: &str = "idle_timeout = \"1500ms\"";
 
 /// Something that goes wrong, and what must come of it.
 pub struct Fault {

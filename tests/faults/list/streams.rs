@@ -96,7 +96,7 @@ pub fn faults() -> Vec<Fault> {
             TIMEOUT,
             Closed,
         )
-        .with("total_timeout = \"500ms\""),
+        .with("total_timeout = \"1500ms\""),
         fails_first(
             "line over the bound before content",
             Script::stream().chunk(format!("data: {long}")).hold(),
@@ -136,7 +136,7 @@ pub fn faults() -> Vec<Fault> {
         ),
         fails_after("stall after content", Script::hold, TIMEOUT, Closed).with(LITTLE_IDLENESS),
         fails_after("drip beyond the total time-out", |it| it.drip("1\r\n:\r\n", tick), TIMEOUT, Closed)
-            .with("total_timeout = \"1s\""),
+            .with("total_timeout = \"2s\""),
         fails_after(
             "line over the bound after content",
             |it| it.chunk(format!("data: {long}")).hold(),
