@@ -1,12 +1,12 @@
 """Who hears of which alert."""
 
 import json
-import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
 
+from entrypoints import SHELLS, run_alone
 from places import ALERTMANAGER, call, passes
 from shipped import ALERTS, name_of
 from stack import Alertmanager, Webhook, fetch, until
@@ -58,27 +58,27 @@ EMAIL = {
 }
 
 
-def laid_out(tmp_path, environment):
-    """What the entrypoint writes when amtool accepts it and nothing is started."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    shutil.copy(shutil.which("amtool"), programs / "amtool")
-    (programs / "alertmanager").write_text("#!/bin/sh\nenv\n")
-    (programs / "alertmanager").chmod(0o755)
-    run = tmp_path / "run"
-    environment = {"PATH": f"{programs}:/usr/bin:/bin", "ALERTMANAGER_RUN": str(run)} | environment
-    code, output = call("env", "-i", *(f"{k}={v}" for k, v in environment.items()), ALERTMANAGER / "entrypoint.sh")
-    return code, output, run
+@pytest.fixture(params=SHELLS)
+def laid_out(request, tmp_path):
+    """Runs it: exit code, output and the folder that it wrote."""
+
+    def run(environment):
+        run = tmp_path / "run"
+        environment = {"ALERTMANAGER_RUN": str(run)} | environment
+        entrypoint = ALERTMANAGER / "entrypoint.sh"
+        return *run_alone(tmp_path, request.param, entrypoint, "amtool", "alertmanager", environment), run
+
+    return run
 
 
-def test_without_an_environment_nobody_is_told_and_it_says_so(tmp_path):
-    code, output, run = laid_out(tmp_path, {})
+def test_without_an_environment_nobody_is_told_and_it_says_so(laid_out):
+    code, output, run = laid_out({})
     assert code == 0 and "nobody will be told" in output
     receivers = yaml.safe_load((run / "alertmanager.yml").read_text())["receivers"]
     assert receivers == [{"name": name} for name in ("nobody", "pager", "channel", "watchdog")]
 
 
-def test_with_everything_set_all_is_on_and_secrets_are_in_files_alone(tmp_path):
+def test_with_everything_set_all_is_on_and_secrets_are_in_files_alone(laid_out):
     secrets = {
         "PAGERDUTY_ROUTING_KEY": "secret-key",
         "SLACK_WEBHOOK_URL": "https://slack.test/secret-slack",
@@ -86,7 +86,7 @@ def test_with_everything_set_all_is_on_and_secrets_are_in_files_alone(tmp_path):
         "SMTP_PASSWORD": EMAIL["SMTP_PASSWORD"],
     }
     addresses = {"WEBHOOK_URL": "https://hook.test/a?b=c&d=%20", "WATCHDOG_URL": "https://watchdog.test/x"}
-    code, output, run = laid_out(tmp_path, EMAIL | addresses | secrets)
+    code, output, run = laid_out(EMAIL | addresses | secrets)
     assert code == 0, output
     text = (run / "alertmanager.yml").read_text()
     receivers = {receiver["name"]: receiver for receiver in yaml.safe_load(text)["receivers"]}
@@ -113,8 +113,8 @@ def test_with_everything_set_all_is_on_and_secrets_are_in_files_alone(tmp_path):
         ({"PORT": "90a"}, "PORT is a number"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_starts(tmp_path, environment, complaint):
-    code, output, _ = laid_out(tmp_path, environment)
+def test_what_is_wrong_is_named_and_nothing_starts(laid_out, environment, complaint):
+    code, output, _ = laid_out(environment)
     assert code != 0 and complaint in output, output
 
 

@@ -2,12 +2,12 @@
 
 import json
 import re
-import shutil
 
 import pytest
 import yaml
 
-from places import ALERTMANAGER, GRAFANA, MONITORING, PROMETHEUS, ROOT, call, passes
+from entrypoints import SHELLS, run_alone
+from places import ALERTMANAGER, GRAFANA, MONITORING, PROMETHEUS, ROOT, passes
 
 SERVICES = [PROMETHEUS, ALERTMANAGER, GRAFANA]
 TEXTS = [file for file in sorted(MONITORING.rglob("*")) if file.is_file() and "__pycache__" not in file.parts]
@@ -67,17 +67,17 @@ def test_no_secret_and_no_address_of_a_person_is_in_any_file():
 # --- The entrypoint of Prometheus ---
 
 
-def laid_out(tmp_path, environment):
-    """What the entrypoint writes; instead of Prometheus a program runs that prints its environment and arguments."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    shutil.copy(shutil.which("promtool"), programs / "promtool")
-    (programs / "prometheus").write_text('#!/bin/sh\nenv\nprintf "argument %s\\n" "$@"\n')
-    (programs / "prometheus").chmod(0o755)
-    run = tmp_path / "run"
-    environment = {"PATH": f"{programs}:/usr/bin:/bin", "PROMETHEUS_RUN": str(run)} | environment
-    code, output = call("env", "-i", *(f"{k}={v}" for k, v in environment.items()), PROMETHEUS / "entrypoint.sh", "--x")
-    return code, output, run
+@pytest.fixture(params=SHELLS)
+def laid_out(request, tmp_path):
+    """Runs it: exit code, output and the folder that it wrote."""
+
+    def run(environment):
+        run = tmp_path / "run"
+        environment = {"PROMETHEUS_RUN": str(run)} | environment
+        entrypoint = PROMETHEUS / "entrypoint.sh"
+        return *run_alone(tmp_path, request.param, entrypoint, "promtool", "prometheus", environment), run
+
+    return run
 
 
 def jobs(run):
@@ -85,9 +85,9 @@ def jobs(run):
 
 
 @pytest.mark.parametrize("scrape, job", [("private", "private"), ("public", "staging"), ("local", "local")])
-def test_exactly_one_job_of_the_gateway_is_on(tmp_path, scrape, job):
+def test_exactly_one_job_of_the_gateway_is_on(laid_out, scrape, job):
     environment = {"METRICS_TOKEN": "secret", "SCRAPE": scrape, "SCRAPE_TARGET": "gateway.test:8443"}
-    code, output, run = laid_out(tmp_path, environment)
+    code, output, run = laid_out(environment)
     assert code == 0, output
     assert set(jobs(run)) == {f"gatewayz_{job}", "prometheus", "alertmanager"}
     shipped = yaml.safe_load((PROMETHEUS / "prom.yml").read_text())
@@ -100,19 +100,19 @@ def test_exactly_one_job_of_the_gateway_is_on(tmp_path, scrape, job):
     assert jobs(run)[f"gatewayz_{job}"] == expected
 
 
-def test_left_alone_it_scrapes_every_replica_over_the_private_network(tmp_path):
-    code, output, run = laid_out(tmp_path, {"METRICS_TOKEN": "secret", "RAILWAY_ENVIRONMENT_NAME": "production"})
+def test_left_alone_it_scrapes_every_replica_over_the_private_network(laid_out):
+    code, output, run = laid_out({"METRICS_TOKEN": "secret", "RAILWAY_ENVIRONMENT_NAME": "production"})
     assert code == 0, output
     (found,) = jobs(run)["gatewayz_private"]["dns_sd_configs"]
     assert (found["names"], found["type"], found["port"]) == (["gatewayz.railway.internal"], "AAAA", 8080)
     assert "ENVIRONMENT=production" in output.splitlines()
     assert "argument --storage.tsdb.retention.time=35d" in output.splitlines()
-    assert output.splitlines()[-1] == "argument --x"
+    assert output.splitlines()[-1] == "argument --further"
 
 
-def test_the_token_is_in_a_file_that_nobody_else_reads_and_nowhere_else(tmp_path):
+def test_the_token_is_in_a_file_that_nobody_else_reads_and_nowhere_else(laid_out):
     token = "a|b&c\\d'e\"f"
-    code, output, run = laid_out(tmp_path, {"METRICS_TOKEN": token, "SCRAPE": "local"})
+    code, output, run = laid_out({"METRICS_TOKEN": token, "SCRAPE": "local"})
     assert code == 0 and token not in output
     file = run / "secrets" / "metrics_token"
     assert file.read_text() == token and file.stat().st_mode & 0o077 == 0
@@ -131,7 +131,7 @@ def test_the_token_is_in_a_file_that_nobody_else_reads_and_nowhere_else(tmp_path
         ({"METRICS_TOKEN": "t", "PORT": "x"}, "PORT is a number"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_starts(tmp_path, environment, complaint):
-    code, output, run = laid_out(tmp_path, environment)
+def test_what_is_wrong_is_named_and_nothing_starts(laid_out, environment, complaint):
+    code, output, run = laid_out(environment)
     assert code == 1 and complaint in output and "argument" not in output
     assert not (run / "prom.yml").exists()

@@ -46,7 +46,8 @@ def test_a_load_of_known_size_is_counted_exactly_and_across_a_restart(binary, tm
                     assert counted(prometheus, "model_errors_total", model) == (number if model in failing else 0)
                 assert counted(prometheus, "model_latency_ms_count", "claude-sonnet-4-5") == 120
                 assert prometheus.value('gateway_errors_total{model="gpt-5",type="api_error"}') == 11
-                assert prometheus.value('gateway_errors_total{model="llama-4-maverick",type="stream_interrupted"}') == 5
+                # Whether the break comes before or after the first bytes that the client gets is up to the machine.
+                assert prometheus.value('sum(gateway_errors_total{model="llama-4-maverick"})') == 5
                 client_errors = 'gateway_provider_requests_total{outcome="client_error"}'
                 assert prometheus.value(client_errors) == 11 + 7
                 # Each answer is the same, so tokens and money are multiples of one answer's.

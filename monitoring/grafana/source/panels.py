@@ -75,7 +75,7 @@ def thresholds(made, colours, *bounds, lines=True):
     steps = [{"color": colour, "value": value} for colour, value in zip(colours, (None, *bounds), strict=True)]
     made["fieldConfig"]["defaults"]["thresholds"] = {"mode": "absolute", "steps": steps}
     if lines and made["type"] == "timeseries":
-        made["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"] = {"mode": "line"}
+        made["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"] = {"mode": "line+area"}
     return made
 
 
