@@ -103,6 +103,11 @@ impl Cause {
         }
     }
 
+    /// Whether the same request may succeed when it is sent again.
+    pub fn may_pass(self) -> bool {
+        self.answer().2
+    }
+
     /// Whether the gateway or a provider failed, as opposed to a caller who was wrong.
     pub fn is_failure(self) -> bool {
         match self {

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rand::Rng;
 
 use super::rules::{Attempt, Next, next};
 use super::{Asked, Dispatcher, Prepared, prepare};
 use crate::catalog::Route;
 use crate::error::GatewayError;
-use crate::metrics::observation::Observation;
+use crate::metrics::observation::{Observation, Rejection, RetryReason};
+use crate::providers::protocol::Ask;
 
 /// See the module.
 pub(super) struct Attempts {
@@ -19,8 +21,12 @@ pub(super) struct Attempts {
     prepared: Option<Prepared>,
     /// On this route, from 1.
     number: u32,
+    /// One of them has met a connection that closed without an answer.
+    disconnected: bool,
     /// When this route got its turn.
     since: Instant,
+    /// A failure of an earlier route after which the client may come again.
+    passing: Option<GatewayError>,
 }
 
 impl Attempts {
@@ -28,7 +34,15 @@ impl Attempts {
     pub(super) fn over(routes: &[Route]) -> Option<Attempts> {
         let mut others = in_order(routes, || rand::rng().random());
         others.reverse();
-        Some(Attempts { route: others.pop()?, others, prepared: None, number: 1, since: Instant::now() })
+        Some(Attempts {
+            route: others.pop()?,
+            others,
+            prepared: None,
+            number: 1,
+            disconnected: false,
+            since: Instant::now(),
+            passing: None,
+        })
     }
 
     /// Whom to ask.
@@ -36,23 +50,44 @@ impl Attempts {
         &self.route
     }
 
-    /// What to ask.
+    /// The next attempt.
+    pub(super) fn ask(&self, dispatcher: &Dispatcher, body: Bytes, stream: bool) -> Ask {
+        Ask { body, stream, time_left: self.time_left(dispatcher), disconnected_before: self.disconnected }
+    }
+
+    fn enter(&mut self, route: Route) {
+        (self.route, self.prepared, self.number, self.disconnected) = (route, None, 1, false);
+        self.since = Instant::now();
+    }
+
+    /// What to ask. A route whose dialect cannot take the request is passed over, as long as there is another.
     pub(super) fn prepared(
         &mut self,
         dispatcher: &Dispatcher,
         asked: &Asked<'_, '_>,
     ) -> Result<&Prepared, GatewayError> {
-        let prepared = match self.prepared.take() {
-            Some(prepared) => prepared,
-            None => prepare(dispatcher, asked, &self.route)?,
+        let prepared = loop {
+            if let Some(prepared) = self.prepared.take() {
+                break prepared;
+            }
+            match prepare(dispatcher, asked, &self.route) {
+                Ok(prepared) => break prepared,
+                Err(error) => match self.others.pop() {
+                    Some(route) => self.enter(route),
+                    None => {
+                        dispatcher.emitter.record(Observation::Rejected(Rejection::Validation));
+                        return Err(error);
+                    }
+                },
+            }
         };
         Ok(self.prepared.insert(prepared))
     }
 
-    /// When the answer of the current route must have ended.
-    pub(super) fn deadline(&self, dispatcher: &Dispatcher) -> Instant {
+    /// What is left of the time for this route.
+    fn time_left(&self, dispatcher: &Dispatcher) -> Duration {
         let total = dispatcher.providers.get(self.route.provider).map(|provider| provider.total_timeout);
-        self.since + total.unwrap_or_default()
+        total.unwrap_or_default().saturating_sub(self.since.elapsed())
     }
 
     /// Takes a failure in: the pause before the next attempt, or the failure when there is none.
@@ -60,8 +95,9 @@ impl Attempts {
         let attempt = Attempt {
             number: self.number,
             cause: error.cause,
+            disconnected_before: self.disconnected,
             retry_after: error.retry_after.map(Duration::from_secs),
-            time_left: self.deadline(dispatcher).saturating_duration_since(Instant::now()),
+            time_left: self.time_left(dispatcher),
             chance: rand::rng().random(),
         };
         let provider = self.route.provider;
@@ -73,16 +109,29 @@ impl Attempts {
                 log::info!("provider {} failed ({cause:?}), asking again in {after:?}", name(provider));
                 dispatcher.emitter.record(Observation::Retry { provider, reason });
                 self.number += 1;
+                self.disconnected |= reason == RetryReason::Disconnected;
                 Ok(after)
             }
             Next::GoOn => {
-                let Some(route) = self.others.pop() else { return Err(error) };
+                let Some(route) = self.others.pop() else { return Err(self.told(error)) };
                 log::warn!("provider {} failed ({cause:?}), going on with {}", name(provider), name(route.provider));
                 dispatcher.emitter.record(Observation::Fallback { from: provider, to: route.provider });
-                (self.route, self.prepared, self.number, self.since) = (route, None, 1, Instant::now());
+                self.enter(route);
+                if error.cause.may_pass() {
+                    self.passing = Some(error);
+                }
                 Ok(Duration::ZERO)
             }
             Next::GiveUp => Err(error),
+        }
+    }
+
+    /// What the client is told when the last route has failed: the trouble of one provider with its account or its
+    /// catalog must not say that coming again is no use, when another one was only busy.
+    fn told(&mut self, last: GatewayError) -> GatewayError {
+        match self.passing.take() {
+            Some(passing) if !last.cause.may_pass() => passing,
+            _ => last,
         }
     }
 }

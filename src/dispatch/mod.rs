@@ -212,8 +212,7 @@ fn prepare(dispatcher: &Dispatcher, asked: &Asked<'_, '_>, route: &Route) -> Res
         unsupported: dispatcher.unsupported,
         signer: &dispatcher.signer,
     };
-    let translated = request(asked.request, &target)
-        .inspect_err(|_| dispatcher.emitter.record(Observation::Rejected(Rejection::Validation)))?;
+    let translated = request(asked.request, &target)?;
     for field in translated.dropped.iter() {
         dispatcher.emitter.record(Observation::Dropped { field });
     }

@@ -23,6 +23,8 @@ pub(super) struct Attempt {
     /// On this route, from 1.
     pub(super) number: u32,
     pub(super) cause: Cause,
+    /// An attempt on this route has already met a connection that closed without an answer.
+    pub(super) disconnected_before: bool,
     /// What the provider asked for.
     pub(super) retry_after: Option<Duration>,
     /// What is left of the provider's `total_timeout`.
@@ -41,7 +43,7 @@ pub(super) fn next(rules: &Retry, attempt: Attempt) -> Next {
     let after = match (reason, attempt.retry_after) {
         // A stale connection of the pool says nothing about the provider; twice in a row it is no accident. The
         // provider may have read the first request, so that more would be billed more than twice.
-        (RetryReason::Disconnected, _) if attempt.number == 1 => Duration::ZERO,
+        (RetryReason::Disconnected, _) if !attempt.disconnected_before => Duration::ZERO,
         (RetryReason::Disconnected, _) => return Next::GoOn,
         // It has said when, and to come sooner would be rude; to guess is no better.
         (RetryReason::RateLimited, None) => return Next::GoOn,
@@ -85,8 +87,25 @@ impl Class {
             Cause::Timeout | Cause::Interrupted | Cause::InvalidResponse => Some(Class::Elsewhere),
             Cause::ProviderAccount | Cause::ProviderNotFound => Some(Class::Elsewhere),
             Cause::CircuitOpen | Cause::QueueFull => Some(Class::Elsewhere),
-            Cause::NoRoute | Cause::Closing | Cause::Internal => None,
-            _ => None,
+            Cause::InvalidRequest
+            | Cause::ContextOverflow
+            | Cause::Moderated
+            | Cause::BodyTooLarge
+            | Cause::BodyIncomplete
+            | Cause::BodyTimeout
+            | Cause::UnsupportedMedia
+            | Cause::WrongMethod
+            | Cause::UnknownPath
+            | Cause::UnknownModel
+            | Cause::Unauthenticated
+            | Cause::Forbidden
+            | Cause::KeyLimit
+            | Cause::BudgetSpent
+            | Cause::NoRoute
+            | Cause::Full
+            | Cause::Draining
+            | Cause::Closing
+            | Cause::Internal => None,
         }
     }
 }
@@ -102,13 +121,20 @@ mod tests {
         honour_retry_after_up_to: Duration::from_secs(5),
     };
 
+    const FIRST: Attempt = Attempt {
+        number: 1,
+        cause: Cause::Overloaded,
+        disconnected_before: false,
+        retry_after: None,
+        time_left: Duration::MAX,
+        chance: 1.0,
+    };
+
     /// The longest pause that can be drawn.
     fn after(number: u32, cause: Cause, retry_after: Option<u64>, time_left_ms: u64) -> Next {
         let retry_after = retry_after.map(Duration::from_secs);
-        next(
-            &RULES,
-            Attempt { number, cause, retry_after, time_left: Duration::from_millis(time_left_ms), chance: 1.0 },
-        )
+        let time_left = Duration::from_millis(time_left_ms);
+        next(&RULES, Attempt { number, cause, retry_after, time_left, ..FIRST })
     }
 
     fn retry(after_ms: u64, reason: RetryReason) -> Next {
@@ -128,7 +154,8 @@ mod tests {
             (3, Unreachable, None, LONG, GoOn),
             (1, ConnectTimeout, None, LONG, retry(200, Why::Connect)),
             (1, Disconnected, None, LONG, retry(0, Why::Disconnected)),
-            (2, Disconnected, None, LONG, GoOn),
+            (2, Disconnected, None, LONG, retry(0, Why::Disconnected)),
+            (3, Disconnected, None, LONG, GoOn),
             (1, ProviderFailed, None, LONG, retry(200, Why::ServerError)),
             (1, Overloaded, None, LONG, retry(200, Why::ServerError)),
             (1, Overloaded, Some(3), LONG, retry(3000, Why::ServerError)),
@@ -170,14 +197,17 @@ mod tests {
     }
 
     #[test]
+    fn a_second_connection_that_closes_is_no_accident() {
+        let attempt = Attempt { number: 2, cause: Cause::Disconnected, disconnected_before: true, ..FIRST };
+        assert_eq!(next(&RULES, attempt), Next::GoOn);
+    }
+
+    #[test]
     fn a_pause_is_drawn_between_nothing_and_a_bound_that_doubles_up_to_the_longest() {
         let rules = Retry { max_attempts: u32::MAX, ..RULES };
-        let pause = |number, chance| {
-            let time_left = Duration::MAX;
-            match next(&rules, Attempt { number, cause: Cause::Overloaded, retry_after: None, time_left, chance }) {
-                Next::Retry { after, .. } => after.as_millis(),
-                other => panic!("{other:?}"),
-            }
+        let pause = |number, chance| match next(&rules, Attempt { number, chance, ..FIRST }) {
+            Next::Retry { after, .. } => after.as_millis(),
+            other => panic!("{other:?}"),
         };
         assert_eq!([1, 2, 3, 4, 99, u32::MAX - 1].map(|number| pause(number, 1.0)), [200, 400, 500, 500, 500, 500]);
         assert_eq!([0.0, 0.25, 0.5].map(|chance| pause(2, chance)), [0, 100, 200]);

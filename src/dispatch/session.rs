@@ -72,6 +72,11 @@ impl<'a> Session<'a> {
         tokio::pin!(work);
         let result = loop {
             let speak_at = if self.committed { self.ping_at } else { self.commit_at };
+            if speak_at <= Instant::now() {
+                // Before the work, which may always have something that is nothing for the client.
+                self.break_silence().await;
+                continue;
+            }
             tokio::select! {
                 biased;
                 error = &mut self.closing => break Err(error),

@@ -108,7 +108,7 @@ async fn attempt<'a>(
     let body = prepared.body.clone();
     session.served = served(dispatcher, prepared.provider, &prepared.dropped);
     scope.attempt(attempts.route().provider);
-    let call = dispatcher.providers.call(attempts.route(), body, true, attempts.deadline(dispatcher));
+    let call = dispatcher.providers.call(attempts.route(), attempts.ask(dispatcher, body, true));
     let mut answer = session.wait(scope, call).await??;
     if answer.status != 200 {
         return Err(session.wait(scope, failure(answer)).await?);

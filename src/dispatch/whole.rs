@@ -84,11 +84,12 @@ async fn exchange(
     attempts: &Attempts,
     body: Bytes,
 ) -> Result<(Answer, Result<Bytes, GatewayError>), GatewayError> {
-    let deadline = attempts.deadline(dispatcher);
-    let mut answer = dispatcher.providers.call(attempts.route(), body, false, deadline).await?;
+    let ask = attempts.ask(dispatcher, body, false);
+    let mut answer = dispatcher.providers.call(attempts.route(), ask).await?;
     if answer.status != 200 {
         return Err(failure(answer).await);
     }
+    answer.body.answers();
     let body = answer.body.read_all().await;
     Ok((answer, body))
 }

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::prelude::*;
@@ -43,11 +43,10 @@ impl ProviderActor {
         ProviderActor { provider, client: Rc::new(RefCell::new(client)), headers, emitter }
     }
 
-    fn request(&self, stream: bool, deadline: Instant) -> awc::ClientRequest {
+    fn request(&self, stream: bool, time_left: Duration) -> awc::ClientRequest {
         let accept = if stream { "text/event-stream" } else { "application/json" };
-        let left = deadline.saturating_duration_since(Instant::now());
         let mut request = self.client.borrow().post(&self.provider.url).insert_header((header::ACCEPT, accept));
-        request = request.timeout(left.min(self.provider.first_byte_timeout));
+        request = request.timeout(time_left.min(self.provider.first_byte_timeout));
         for (name, value) in &self.headers {
             request = request.insert_header((name.clone(), value.clone()));
         }
@@ -63,15 +62,26 @@ impl Handler<Call> for ProviderActor {
     type Result = Cancellable<Result<SendWrapper<Answer>, GatewayError>>;
 
     fn handle(&mut self, call: Call, _: &mut Self::Context) -> Self::Result {
-        let request = self.request(call.stream, call.deadline);
+        let Call { ask, leave } = call;
+        let deadline = Instant::now() + ask.time_left;
+        let request = self.request(ask.stream, ask.time_left);
         let (provider, emitter, client) = (self.provider.clone(), self.emitter.clone(), self.client.clone());
         Cancellable(Box::pin(async move {
             let begun = Instant::now();
-            let mut guard = CallGuard::new(provider.id, emitter.clone(), call.leave);
-            let answer = match request.send_body(call.body).await {
+            let mut guard = CallGuard::new(provider.id, emitter.clone(), leave);
+            let answer = match request.send_body(ask.body).await {
                 Ok(answer) => answer,
                 Err(error) => {
+                    let ours = is_own_shortage(&error);
                     let error = send_error(&provider.name, &error);
+                    let disconnected = error.cause == Cause::Disconnected;
+                    if disconnected {
+                        // Where one connection of the pool has gone stale, the others may have too.
+                        client.replace(client::client(&provider));
+                    }
+                    if ours || (disconnected && !ask.disconnected_before) {
+                        guard.say_nothing();
+                    }
                     guard.settle(CallOutcome::of(error.cause));
                     return Err(error);
                 }
@@ -94,7 +104,7 @@ impl Handler<Call> for ProviderActor {
                 status: answer.status().as_u16(),
                 retry_after: text(header::RETRY_AFTER).and_then(|value| retry_after(value.trim())),
                 is_event_stream: text(header::CONTENT_TYPE).is_some_and(is_event_stream),
-                body: AnswerBody::new(answer, content_length, call.deadline, &provider, guard),
+                body: AnswerBody::new(answer, content_length, deadline, &provider, guard),
             }))
         }))
     }
@@ -133,6 +143,11 @@ fn record_limits(emitter: &Emitter, provider: &Provider, headers: &HeaderMap) {
             emitter.record(Observation::RateLimitRemaining { provider: provider.id, kind, remaining });
         }
     }
+}
+
+/// Whether this process has no more files to open: EMFILE, or ENFILE of the whole machine.
+fn is_own_shortage(error: &SendRequestError) -> bool {
+    matches!(error, SendRequestError::Connect(ConnectError::Io(error)) if matches!(error.raw_os_error(), Some(23 | 24)))
 }
 
 fn disconnected() -> GatewayError {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use actix_http::error::PayloadError;
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use futures_util::stream::LocalBoxStream;
+use futures_util::{FutureExt, StreamExt};
 
 use super::Provider;
 use super::protocol::Leave;
@@ -16,7 +16,7 @@ use crate::metrics::observation::{CallOutcome, Observation};
 
 /// What is read of the body of an error, in bytes.
 const MAX_ERROR_BODY: usize = 64 * 1024;
-const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
+const ERROR_BODY_TIME: Duration = Duration::from_secs(1);
 /// A body that is read only so that its connection can be used again is given so long.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
@@ -54,10 +54,14 @@ impl AnswerBody {
     /// The next bytes; `None` at a clean end. Safe to drop and call again.
     pub async fn next(&mut self) -> Result<Option<Bytes>, GatewayError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            // A timer would come second to bytes that are there already, as long as they keep coming.
+            return Err(took_too_long());
+        }
         let next = match tokio::time::timeout(self.idle_timeout.min(left), self.bytes.next()).await {
             Ok(next) => next,
             Err(_) if left <= self.idle_timeout => {
-                return Err(GatewayError::new(Cause::Timeout, "The provider's answer took longer than allowed"));
+                return Err(took_too_long());
             }
             Err(_) => {
                 return Err(GatewayError::new(Cause::Timeout, "The provider fell silent in the middle of its answer"));
@@ -127,8 +131,13 @@ impl AnswerBody {
         self.guard.settle(outcome);
     }
 
-    /// Reads what is left after a whole answer, apart from the request, so that the connection can serve again.
+    /// Reads what is left after a whole answer, apart from the request, so that the connection can serve again. Where
+    /// calls are bounded, it is closed unless its end has come already: the next call must not wait for it.
     pub fn release(mut self) {
+        if self.guard.leave.place.is_some() {
+            while let Some(Ok(Some(_))) = self.next().now_or_never() {}
+            return;
+        }
         if self.ended {
             return;
         }
@@ -138,6 +147,10 @@ impl AnswerBody {
             let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
         });
     }
+}
+
+fn took_too_long() -> GatewayError {
+    GatewayError::new(Cause::Timeout, "The provider's answer took longer than allowed")
 }
 
 /// Tells the metrics and the circuit once how a call ended, whatever happens to it, and holds its place until then.
@@ -152,6 +165,11 @@ impl CallGuard {
     pub(super) fn new(provider: ProviderId, emitter: Emitter, leave: Leave) -> CallGuard {
         emitter.record(Observation::CallStarted { provider });
         CallGuard { provider, emitter, leave, settled: false }
+    }
+
+    /// What comes of the call says nothing about the provider's health.
+    pub(super) fn say_nothing(&mut self) {
+        self.leave.pass.settle(CallOutcome::Cancelled);
     }
 
     pub(super) fn settle(&mut self, outcome: CallOutcome) {

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use bytes::Bytes;
 use rustls::ClientConfig;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -24,7 +23,7 @@ use serde_json::{Map, Value};
 use self::actor::ProviderActor;
 use self::circuit::Circuits;
 use self::places::Places;
-use self::protocol::{Answer, Call, Leave};
+use self::protocol::{Answer, Ask, Call, Leave};
 use crate::catalog::{Catalog, ProviderId, Route};
 use crate::config::Settings;
 use crate::config::secrets::Secrets;
@@ -45,7 +44,7 @@ pub struct Provider {
     connect_timeout: Duration,
     first_byte_timeout: Duration,
     idle_timeout: Duration,
-    /// For one request, all attempts together.
+    /// For one request with this provider: all attempts, and the answer to its end.
     pub total_timeout: Duration,
     places: Option<Places>,
     /// The largest answer that is not streamed, in bytes.
@@ -130,13 +129,7 @@ impl Providers {
 
     /// Sends a request body to a provider; the answer's head has arrived when this returns. Fails at once when the
     /// circuit is open, and waits its turn where the calls are bounded. Dropping the future closes the connection.
-    pub async fn call(
-        &self,
-        route: &Route,
-        body: Bytes,
-        stream: bool,
-        deadline: Instant,
-    ) -> Result<Answer, GatewayError> {
+    pub async fn call(&self, route: &Route, ask: Ask) -> Result<Answer, GatewayError> {
         let slot = self.slot(route.provider)?;
         let circuit = self.circuits.of(route);
         // Nobody need wait for a place that must not be used.
@@ -150,8 +143,8 @@ impl Providers {
             }
             None => None,
         };
-        let leave = Leave { pass: circuit.admit()?, _place: place };
-        match self.actor(slot).send(Call { body, stream, deadline, leave }).await {
+        let leave = Leave { pass: circuit.admit()?, place };
+        match self.actor(slot).send(Call { ask, leave }).await {
             Ok(answer) => answer.map(|answer| answer.take()),
             Err(_) => Err(GatewayError::new(Cause::Internal, "the gateway failed while it called the provider")),
         }

@@ -1,6 +1,6 @@
 //! The messages between dispatch and a provider's actor.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -11,15 +11,22 @@ use super::circuit::Pass;
 use super::places::Place;
 use crate::error::GatewayError;
 
-/// One request to the provider.
-#[derive(Message)]
-#[rtype(result = "Result<SendWrapper<Answer>, GatewayError>")]
-pub struct Call {
+/// One attempt.
+pub struct Ask {
     /// A chat completion request, written.
     pub body: Bytes,
     pub stream: bool,
-    /// When the answer must have ended.
-    pub deadline: Instant,
+    /// In which the answer must have ended, from its turn on: to wait for that is not the provider's time.
+    pub time_left: Duration,
+    /// An attempt before met a connection that closed without an answer, so that one more is no accident.
+    pub disconnected_before: bool,
+}
+
+/// An attempt that has its turn.
+#[derive(Message)]
+#[rtype(result = "Result<SendWrapper<Answer>, GatewayError>")]
+pub struct Call {
+    pub ask: Ask,
     pub leave: Leave,
 }
 
@@ -27,7 +34,7 @@ pub struct Call {
 pub struct Leave {
     pub(super) pass: Pass,
     /// Held until then; none where the calls are not bounded.
-    pub(super) _place: Option<Place>,
+    pub(super) place: Option<Place>,
 }
 
 /// A provider's answer, of which the head has arrived.

@@ -1,5 +1,7 @@
 //! A provider that sells so many calls at once: never more, a queue before it, and a clear word to who has no place.
 
+use std::time::Duration;
+
 use crate::harness::gateway::Setup;
 use crate::harness::message::{MODEL, UPSTREAM, asking, both_ways, streaming};
 use crate::harness::provider::Exchange;
@@ -148,4 +150,40 @@ fn a_stream_hears_pings_while_it_waits_for_its_turn() {
     exchange.text("at last");
     exchange.finish();
     assert_eq!(waiting.rest().said(), "at last");
+}
+
+/// Time in our queue is not the provider's.
+#[test]
+fn who_waited_long_is_still_given_the_providers_time() {
+    let provider = Provider::start();
+    let lines = "max_concurrent = 1\ntotal_timeout = \"400ms\"\nbreaker = { min_requests = 2 }";
+    let gateway = bounded(&provider, lines).start();
+    let calls: Vec<_> = (0..4).map(|_| gateway.send(&asking("Hi"))).collect();
+    for _ in 0..4 {
+        let exchange = provider.accept();
+        std::thread::sleep(Duration::from_millis(250));
+        exchange.say("slowly");
+    }
+    for call in calls {
+        assert_eq!(call.reply().said(), "slowly");
+    }
+    assert_eq!(gateway.metrics().sum("gateway_circuit_state"), 0.0);
+}
+
+/// What is left of an answer must not keep the next request out.
+#[test]
+fn an_answer_that_does_not_end_keeps_no_place() {
+    let provider = Provider::start();
+    let gateway = bounded(&provider, "max_concurrent = 1\nmax_queue = 0").retrying("base_delay = \"1ms\"").start();
+    let call = gateway.send(&streaming("one"));
+    let mut exchange = provider.accept();
+    exchange.raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n");
+    exchange.text("one");
+    exchange.chunk("data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n");
+    assert_eq!(call.events().1.rest().said(), "one");
+    let call = gateway.send(&asking("two"));
+    let mut failing = provider.accept();
+    failing.raw(format!("HTTP/1.1 503 Down\r\ncontent-length: 1000000\r\n\r\n{}", "x".repeat(70_000)));
+    provider.accept().say("two");
+    assert_eq!(call.reply().said(), "two");
 }

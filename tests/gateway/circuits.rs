@@ -153,3 +153,20 @@ fn a_guessed_model_has_a_circuit_of_its_own() {
     assert_eq!(["one", "two", "other"].map(|model| state(&gateway, model)), [2.0; 3]);
     assert_eq!(gateway.metrics().of("gateway_circuit_state").count(), 3);
 }
+
+/// A probe that is not streamed has said enough with its head.
+#[test]
+fn a_long_answer_to_a_probe_keeps_nobody_out() {
+    let provider = Provider::start();
+    let gateway = setup(&provider, "1ms").start();
+    fail_three_times(&gateway, &provider);
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let probe = gateway.send(&asking("probe"));
+    let mut exchange = provider.accept();
+    exchange.raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 600\r\n\r\n{\"id\":");
+    gateway.metrics_when("the end of the probe", |metrics| metrics.sum("gateway_circuit_state") == 0.0);
+    let call = gateway.send(&asking("Hi"));
+    provider.accept().say("well");
+    assert_eq!(call.reply().said(), "well");
+    probe.hang_up();
+}

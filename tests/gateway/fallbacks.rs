@@ -173,3 +173,23 @@ fn each_route_gets_the_request_in_its_own_dialect() {
     exchange.say("Hi");
     assert_eq!(call.reply().header("x-gatewayz-dropped"), None);
 }
+
+/// What one dialect cannot take, the next may.
+#[test]
+fn a_route_that_cannot_take_the_request_is_passed_over() {
+    let (first, second) = (Provider::start(), Provider::start());
+    let gateway = Setup::default()
+        .provider("first", &first.url())
+        .provider_with("second", &second.url(), "dialect = \"openrouter\"")
+        .model(MODEL, &["first", "second"], "upstream")
+        .start();
+    let source = json!({"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"});
+    let content = json!([{"type": "document", "source": source}, {"type": "text", "text": "What is it?"}]);
+    let call = gateway.send(&with(asking("Hi"), "messages", json!([{"role": "user", "content": content}])));
+    second.accept().say("A paper");
+    let reply = call.reply();
+    assert_eq!(reply.said(), "A paper");
+    reply.head.assert_named("second");
+    assert!(first.is_idle());
+    assert_eq!(gateway.metrics().sum("gateway_rejected_requests_total"), 0.0);
+}

@@ -150,6 +150,110 @@ fn a_stale_connection_of_the_pool_costs_no_request() {
     assert_eq!(retries(&gateway, "disconnected"), 10.0);
 }
 
+/// A load balancer that has lost its state closes all of them at once.
+#[test]
+fn a_pool_that_has_gone_stale_costs_no_request_and_opens_no_circuit() {
+    let provider = Provider::start();
+    let breaker = "breaker = { min_requests = 2, open_for = \"1h\" }";
+    let gateway = Setup::default()
+        .provider_with("scripted", &provider.url(), breaker)
+        .model(MODEL, &["scripted"], UPSTREAM)
+        .retrying("")
+        .with_environment(&[("GATEWAYZ__SERVER__WORKERS", "1")])
+        .start();
+    let calls: Vec<_> = (0..5).map(|_| gateway.send(&asking("one"))).collect();
+    let mut pool: Vec<Exchange> = calls.iter().map(|_| provider.accept()).collect();
+    pool.iter_mut().for_each(|exchange| exchange.say_and_keep("one"));
+    calls.into_iter().for_each(|call| assert_eq!(call.reply().said(), "one"));
+    // Whichever of them is used next is closed at that moment.
+    for exchange in pool {
+        std::thread::spawn(move || exchange.next().map(Exchange::cut));
+    }
+    for body in both_ways("two") {
+        let call = gateway.send(&body);
+        answer_well(provider.accept(), "two");
+        let reply = call.reply();
+        assert!(reply.text().contains("two"), "{}", reply.text());
+    }
+    assert_eq!(retries(&gateway, "disconnected"), 1.0, "the others of the pool were not tried");
+    let metrics = gateway.metrics();
+    assert_eq!(metrics.sum("gateway_circuit_state"), 0.0);
+    assert_eq!(metrics.sum("model_errors_total"), 0.0);
+}
+
+#[test]
+fn a_stale_connection_after_another_failure_is_tried_again_too() {
+    let provider = Provider::start();
+    let gateway = retrying(&provider).start();
+    for body in both_ways("Hi") {
+        let call = gateway.send(&body);
+        provider.accept().fail(503, "down");
+        provider.accept().cut();
+        answer_well(provider.accept(), "at the third try");
+        assert!(call.reply().text().contains("at the third try"));
+    }
+}
+
+/// Bytes that are always there already must not keep a timer from being heard.
+#[test]
+fn the_total_time_holds_though_the_provider_never_stops() {
+    let provider = Provider::start();
+    let setup = Setup::default()
+        .provider_with("scripted", &provider.url(), "total_timeout = \"300ms\"")
+        .model(MODEL, &["scripted"], UPSTREAM)
+        .in_section("stream", "commit_after = \"10ms\"\nping_interval = \"20ms\"");
+    let gateway = setup.start();
+    for piece in
+        [": OPENROUTER PROCESSING\n\n", "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n"]
+    {
+        let begun = Instant::now();
+        let call = gateway.send(&streaming("Hi"));
+        let mut exchange = provider.accept();
+        exchange.begin();
+        let flood = std::thread::spawn(move || exchange.chunk_until_closed(&piece.repeat(100)));
+        let (_, events) = call.events();
+        let transcript = events.rest();
+        let last = transcript.events.last().unwrap();
+        assert_eq!((last.name.as_str(), &last.data["error"]["type"]), ("error", &json!("timeout_error")));
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        if piece.starts_with(':') {
+            assert!(transcript.count("ping") > 3, "pings are heard too");
+        }
+        flood.join().unwrap();
+    }
+}
+
+#[test]
+fn a_failure_whose_body_stalls_is_told_by_its_status() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider.url());
+    let begun = Instant::now();
+    let call = gateway.send(&asking("Hi"));
+    let mut exchange = provider.accept();
+    exchange.raw("HTTP/1.1 503 Down\r\ncontent-length: 100\r\n\r\n{\"error\":");
+    call.reply().assert_error_of("scripted", 529, "overloaded_error", true);
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+/// The trouble of one provider must not say that coming again is no use, when another was only busy.
+#[test]
+fn of_two_failures_the_one_that_may_pass_is_told() {
+    let (first, second) = (Provider::start(), Provider::start());
+    let gateway = Setup::default()
+        .provider("first", &first.url())
+        .provider("second", &second.url())
+        .model(MODEL, &["first", "second"], UPSTREAM)
+        .start();
+    for body in both_ways("Hi") {
+        let call = gateway.send(&body);
+        rate_limited(first.accept(), "30");
+        second.accept().fail(401, "key");
+        let reply = call.reply();
+        reply.assert_error_of("second", 429, "rate_limit_error", true);
+        assert_eq!(reply.header("retry-after"), Some("30"));
+    }
+}
+
 #[test]
 fn a_provider_that_asks_for_a_moment_gets_it() {
     let provider = Provider::start();

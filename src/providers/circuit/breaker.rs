@@ -57,8 +57,13 @@ pub(super) struct Breaker {
 #[derive(Debug)]
 enum Phase {
     Closed(Window),
-    Open { until: Instant },
-    HalfOpen { probing: bool },
+    Open {
+        until: Instant,
+    },
+    /// Since when there is a probe, if there is one.
+    HalfOpen {
+        probing: Option<Instant>,
+    },
 }
 
 impl Breaker {
@@ -66,11 +71,12 @@ impl Breaker {
         Breaker { rules, phase: Phase::Closed(Window::new(now)) }
     }
 
-    pub(super) fn state(&self) -> State {
+    /// Half-open also when the next call would be a probe.
+    pub(super) fn state(&self, now: Instant) -> State {
         match self.phase {
             Phase::Closed(_) => State::Closed,
-            Phase::Open { .. } => State::Open,
-            Phase::HalfOpen { .. } => State::HalfOpen,
+            Phase::Open { until } if now < until => State::Open,
+            Phase::Open { .. } | Phase::HalfOpen { .. } => State::HalfOpen,
         }
     }
 
@@ -78,8 +84,8 @@ impl Breaker {
     pub(super) fn refusal(&self, now: Instant) -> Option<Duration> {
         match self.phase {
             Phase::Open { until } if now < until => Some(until - now),
-            // How long the probe takes is unknown.
-            Phase::HalfOpen { probing: true } => Some(Duration::ZERO),
+            // How long the probe takes is unknown; one that hangs must not keep all others out.
+            Phase::HalfOpen { probing: Some(since) } if now < since + self.rules.open_for => Some(Duration::ZERO),
             _ => None,
         }
     }
@@ -92,7 +98,7 @@ impl Breaker {
         match self.phase {
             Phase::Closed(_) => Admission::Call,
             Phase::Open { .. } | Phase::HalfOpen { .. } => {
-                self.phase = Phase::HalfOpen { probing: true };
+                self.phase = Phase::HalfOpen { probing: Some(now) };
                 Admission::Probe
             }
         }
@@ -107,7 +113,7 @@ impl Breaker {
             }
             (Phase::HalfOpen { .. }, Verdict::Failing, true) => true,
             (Phase::HalfOpen { probing }, Verdict::Unknown, true) => {
-                *probing = false;
+                *probing = None;
                 false
             }
             (Phase::Closed(window), Verdict::Healthy | Verdict::Failing, _) => {
@@ -127,7 +133,7 @@ impl Breaker {
 struct Window {
     begun: Instant,
     parts: [Part; PARTS as usize],
-    /// Failures since the last success.
+    /// Failures since the last success, without a pause as long as the window.
     in_a_row: u32,
 }
 
@@ -151,6 +157,9 @@ impl Window {
             if part.number + PARTS <= number {
                 *part = Part::default();
             }
+        }
+        if self.parts.iter().all(|part| part.failing == 0) {
+            self.in_a_row = 0;
         }
         let part = &mut self.parts[(number % PARTS) as usize];
         part.number = number;
@@ -205,11 +214,15 @@ mod tests {
             }
         }
 
+        fn state(&self) -> State {
+            self.1.state(self.0)
+        }
+
         /// Opened by ten failures.
         fn open() -> Clock {
             let mut clock = Clock::new();
             clock.calls(10, Verdict::Failing);
-            assert_eq!(clock.1.state(), State::Open);
+            assert_eq!(clock.state(), State::Open);
             clock
         }
     }
@@ -219,9 +232,9 @@ mod tests {
         let mut clock = Clock::new();
         clock.calls(5, Verdict::Healthy);
         clock.calls(4, Verdict::Failing);
-        assert_eq!(clock.1.state(), State::Closed, "9 calls prove nothing");
+        assert_eq!(clock.state(), State::Closed, "9 calls prove nothing");
         clock.calls(1, Verdict::Failing);
-        assert_eq!(clock.1.state(), State::Open, "5 of 10");
+        assert_eq!(clock.state(), State::Open, "5 of 10");
     }
 
     #[test]
@@ -231,7 +244,7 @@ mod tests {
             clock.calls(3, Verdict::Healthy);
             clock.calls(2, Verdict::Failing);
         }
-        assert_eq!(clock.1.state(), State::Closed);
+        assert_eq!(clock.state(), State::Closed);
     }
 
     #[test]
@@ -239,9 +252,9 @@ mod tests {
         let mut clock = Clock::new();
         clock.calls(1000, Verdict::Healthy);
         clock.calls(9, Verdict::Failing);
-        assert_eq!(clock.1.state(), State::Closed);
+        assert_eq!(clock.state(), State::Closed);
         clock.calls(1, Verdict::Failing);
-        assert_eq!(clock.1.state(), State::Open);
+        assert_eq!(clock.state(), State::Open);
     }
 
     #[test]
@@ -249,14 +262,14 @@ mod tests {
         let mut clock = Clock::new();
         clock.calls(9, Verdict::Failing);
         clock.calls(1, Verdict::Healthy);
-        assert_eq!(clock.1.state(), State::Closed, "a success opens nothing");
+        assert_eq!(clock.state(), State::Closed, "a success opens nothing");
         clock.passes(31.0);
         clock.calls(8, Verdict::Healthy);
         clock.calls(7, Verdict::Failing);
-        assert_eq!(clock.1.state(), State::Closed, "7 of 15");
+        assert_eq!(clock.state(), State::Closed, "7 of 15");
         clock.passes(28.0);
         clock.calls(1, Verdict::Failing);
-        assert_eq!(clock.1.state(), State::Open, "8 of 16 within 30 s");
+        assert_eq!(clock.state(), State::Open, "8 of 16 within 30 s");
     }
 
     #[test]
@@ -267,7 +280,7 @@ mod tests {
         assert_eq!(clock.1.admit(clock.0), Admission::Refused(Duration::from_secs(1)));
         // A stream from before the failures that ends well now.
         clock.1.record(Verdict::Healthy, false, clock.0);
-        assert_eq!(clock.1.state(), State::Open);
+        assert_eq!(clock.state(), State::Open);
     }
 
     #[test]
@@ -275,18 +288,18 @@ mod tests {
         let mut clock = Clock::open();
         clock.passes(15.0);
         assert_eq!(clock.1.admit(clock.0), Admission::Probe);
-        assert_eq!(clock.1.state(), State::HalfOpen);
+        assert_eq!(clock.state(), State::HalfOpen);
         assert_eq!(clock.1.admit(clock.0), Admission::Refused(Duration::ZERO));
         clock.1.record(Verdict::Failing, false, clock.0);
-        assert_eq!(clock.1.state(), State::HalfOpen, "not the probe's");
+        assert_eq!(clock.state(), State::HalfOpen, "not the probe's");
         clock.1.record(Verdict::Failing, true, clock.0);
-        assert_eq!(clock.1.state(), State::Open);
+        assert_eq!(clock.state(), State::Open);
         clock.passes(15.0);
         assert_eq!(clock.1.admit(clock.0), Admission::Probe);
         clock.1.record(Verdict::Healthy, true, clock.0);
-        assert_eq!(clock.1.state(), State::Closed);
+        assert_eq!(clock.state(), State::Closed);
         clock.calls(9, Verdict::Failing);
-        assert_eq!(clock.1.state(), State::Closed, "what was before is forgotten");
+        assert_eq!(clock.state(), State::Closed, "what was before is forgotten");
     }
 
     #[test]
@@ -295,7 +308,31 @@ mod tests {
         clock.passes(15.0);
         assert_eq!(clock.1.admit(clock.0), Admission::Probe);
         clock.1.record(Verdict::Unknown, true, clock.0);
-        assert_eq!(clock.1.state(), State::HalfOpen);
+        assert_eq!(clock.state(), State::HalfOpen);
         assert_eq!(clock.1.admit(clock.0), Admission::Probe);
+    }
+
+    #[test]
+    fn a_probe_that_hangs_keeps_the_others_out_for_no_longer_than_the_circuit_was_open() {
+        let mut clock = Clock::open();
+        clock.passes(15.0);
+        assert_eq!(clock.state(), State::HalfOpen, "the next call is a probe");
+        assert_eq!(clock.1.admit(clock.0), Admission::Probe);
+        clock.passes(14.0);
+        assert_eq!(clock.1.admit(clock.0), Admission::Refused(Duration::ZERO));
+        clock.passes(1.0);
+        assert_eq!(clock.1.admit(clock.0), Admission::Probe);
+        clock.1.record(Verdict::Healthy, true, clock.0);
+        assert_eq!(clock.state(), State::Closed);
+    }
+
+    #[test]
+    fn failures_far_apart_are_no_row() {
+        let mut clock = Clock::new();
+        for _ in 0..30 {
+            clock.calls(1, Verdict::Failing);
+            clock.passes(40.0);
+        }
+        assert_eq!(clock.state(), State::Closed);
     }
 }

@@ -96,7 +96,7 @@ impl Circuit {
     }
 
     fn state(&self) -> State {
-        self.with(|breaker| breaker.state())
+        self.with(|breaker| breaker.state(Instant::now()))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Breaker) -> T) -> T {

@@ -152,6 +152,12 @@ impl Exchange {
         self.raw(framed);
     }
 
+    /// Sends the same chunk of HTTP again and again, until the gateway closes the connection.
+    pub fn chunk_until_closed(&mut self, bytes: &str) {
+        let framed = format!("{:x}\r\n{bytes}\r\n", bytes.len());
+        while self.socket.write_all(framed.as_bytes()).is_ok() {}
+    }
+
     /// Sends one event.
     pub fn data(&mut self, data: &Value) {
         self.chunk(format!("data: {data}\n\n"));
