@@ -4,11 +4,14 @@ Two scenarios; all five with --drills all. They run side by side, each with a ga
 of its own.
 """
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from places import MONITORING, passes
+from shipped import ALERTS
 from stack import Alertmanager, Demo, Prometheus, Webhook, until
 
 # The alert and its severity.
@@ -76,6 +79,15 @@ def drills(binary, tmp_path_factory, request):
     with ThreadPoolExecutor(len(scenarios)) as pool:
         folders = {scenario: tmp_path_factory.mktemp(scenario) for scenario in scenarios}
         yield {name: pool.submit(drill, binary, folder, name) for name, folder in folders.items()}
+
+
+def test_the_scenarios_are_those_of_the_demo_and_raise_alerts_that_exist(binary):
+    told = passes(binary, "demo", "--help")
+    assert set(re.findall(r"^ +- (\w+): ", told, re.M)) == set(SCENARIOS)
+    severities = {alert["alert"]: alert["labels"]["severity"] for alert in ALERTS}
+    assert all(severities[alert] == severity for alert, severity in SCENARIOS.values())
+    documented = re.findall(r"^\| `(\w+)` \|.*\| (\w+)", (MONITORING / "README.md").read_text(), re.M)
+    assert dict(documented) == {scenario: alert for scenario, (alert, _) in SCENARIOS.items()}
 
 
 @pytest.mark.long(10)

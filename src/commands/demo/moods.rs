@@ -63,3 +63,9 @@ pub(super) async fn clear(client: &Client, simulator: SocketAddr, model: &str) {
 fn url(simulator: SocketAddr, model: &str) -> String {
     format!("http://{simulator}/simulator/moods/{model}")
 }
+
+/// The moods of ordinary traffic.
+#[cfg(test)]
+pub(super) fn used() -> impl Iterator<Item = &'static str> {
+    LASTING.iter().map(|(_, mood, _)| *mood).chain(PASSING.iter().map(|(_, mood, _)| *mood))
+}

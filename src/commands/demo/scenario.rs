@@ -78,3 +78,18 @@ pub(super) async fn run(drill: Drill, client: Client, simulator: SocketAddr, spe
     }
     println!("scenario {name} is over: {} should be resolved within 10 minutes", scenario.alert());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mood_is_one_that_the_simulator_has() {
+        let known = crate::simulator::moods_help();
+        let of_scenarios =
+            Scenario::value_variants().iter().filter_map(|scenario| scenario.mood()).map(|(mood, _)| mood);
+        for mood in of_scenarios.chain(moods::used()) {
+            assert!(known.contains(&format!("\n  {mood} ")), "{mood}");
+        }
+    }
+}
