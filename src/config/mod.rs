@@ -145,6 +145,8 @@ pub struct KeyLimits {
 pub struct Metrics {
     /// The most models reached by a wildcard that get a label of their own; the rest shares `other`.
     pub max_dynamic_models: usize,
+    /// Whether requests, errors, tokens and cost are shown by key too, under the names of the configuration.
+    pub per_key: bool,
 }
 
 /// Streamed answers.

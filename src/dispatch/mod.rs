@@ -120,7 +120,7 @@ async fn run(dispatcher: &Dispatcher, inbound: Inbound, outbox: &Outbox) -> Resu
                 Ok(()) => turned_away(Rejection::UnknownModel, unknown_model(&request.model)),
             });
         };
-        let mut scope = Scope::begin(dispatcher, &resolved, &client.name, &request_id, received, request.stream);
+        let mut scope = Scope::begin(dispatcher, &resolved, &client, &request_id, received, request.stream);
         if !client.may_use(&request.model) {
             reject(Rejection::Permission);
             return Err(scope.fail(forbidden_model(&request.model)));

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Dispatcher;
+use crate::auth::Key;
 use crate::catalog::{Catalog, ModelLabel, ProviderId, Resolved};
 use crate::config::Price;
 use crate::error::{Cause, GatewayError};
@@ -22,8 +23,8 @@ pub(super) struct Scope<'a> {
     price: Option<Price>,
     /// The client named a model that only a wildcard takes.
     is_guess: bool,
-    /// The name of the client's key.
-    key: &'a str,
+    /// The client's.
+    key: &'a Key,
     request_id: &'a str,
     received: Instant,
     streamed: bool,
@@ -41,7 +42,7 @@ impl<'a> Scope<'a> {
     pub(super) fn begin(
         dispatcher: &'a Dispatcher,
         resolved: &Resolved,
-        key: &'a str,
+        key: &'a Key,
         request_id: &'a str,
         received: Instant,
         streamed: bool,
@@ -128,6 +129,7 @@ impl<'a> Scope<'a> {
         let generation = self.first_content.zip(self.last_content).map(|(first, last)| last - first);
         self.emitter.record(Observation::RequestEnded(RequestEnded {
             model: self.label,
+            key: self.key.meter.label,
             outcome,
             latency,
             bill,
@@ -178,7 +180,7 @@ impl<'a> Scope<'a> {
         log::info!(
             target: "gatewayz::request",
             request_id = self.request_id,
-            key = self.key,
+            key = self.key.name.as_str(),
             model = self.catalog.label(self.label).as_str(),
             provider = self.provider.map_or("-", |id| self.catalog.provider_name(id)),
             status,

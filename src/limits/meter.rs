@@ -11,6 +11,10 @@ use crate::catalog::ModelLabel;
 use crate::config::KeyLimits;
 use crate::error::{Cause, GatewayError};
 
+/// A key's place in [`Meters::names`]: what metrics carry instead of text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyLabel(pub u32);
+
 /// The meters of all keys by their names.
 #[derive(Debug, Default)]
 pub struct Meters(Mutex<HashMap<String, Arc<Meter>>>);
@@ -19,9 +23,18 @@ impl Meters {
     /// The meter of a key, with these limits from now on. What has been used stays used.
     pub fn of(&self, key: &str, limits: KeyLimits) -> Arc<Meter> {
         let mut meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let meter = meters.entry(key.to_owned()).or_default().clone();
+        let label = KeyLabel(meters.len() as u32);
+        let meter = meters.entry(key.to_owned()).or_insert_with(|| Arc::new(Meter::new(label))).clone();
         meter.limit(limits, Instant::now());
         meter
+    }
+
+    /// The names of all keys that have been configured since the start; none is ever taken out.
+    pub fn names(&self) -> Vec<String> {
+        let meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = meters.iter().map(|(name, meter)| (meter.label.0, name.clone())).collect();
+        names.sort();
+        names.into_iter().map(|(_, name)| name).collect()
     }
 
     /// All keys and what they have used until now, by name.
@@ -34,8 +47,10 @@ impl Meters {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Meter {
+    /// Its number, for as long as the process lives.
+    pub label: KeyLabel,
     state: Mutex<State>,
 }
 
@@ -94,6 +109,10 @@ pub struct Standing {
 }
 
 impl Meter {
+    fn new(label: KeyLabel) -> Meter {
+        Meter { label, state: Mutex::default() }
+    }
+
     fn limit(&self, limits: KeyLimits, now: Instant) {
         let resize = |bucket: &mut Option<Bucket>, before: Option<u64>, per_minute: Option<u64>| {
             if before != per_minute {

@@ -9,10 +9,12 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
+use super::by_key::ByKey;
 use super::emitter::Flush;
 use super::families::Families;
 use super::observation::{CallOutcome, ErrorLabel, Observation, Outcome, Rejection, RequestEnded, RetryReason};
 use crate::catalog::{Catalog, ModelLabel, ProviderId};
+use crate::limits::meter::Meters;
 use crate::providers::circuit::{Reading, State};
 use crate::translate::dropped::{KNOWN_FIELDS, OTHER};
 
@@ -36,6 +38,7 @@ pub struct Metrics {
     models: Vec<Option<ModelSeries>>,
     emitters: Vec<Recipient<Flush>>,
     circuits: Circuits,
+    by_key: Option<ByKey>,
 }
 
 /// Tells how all circuits stand.
@@ -69,7 +72,8 @@ impl Metrics {
         build: &Build,
     ) -> prometheus::Result<Metrics> {
         let families = Families::register(&registry)?;
-        let mut metrics = Metrics { registry, families, catalog, models: Vec::new(), emitters: Vec::new(), circuits };
+        let mut metrics =
+            Metrics { registry, families, catalog, models: Vec::new(), emitters: Vec::new(), circuits, by_key: None };
         metrics.add_catalog();
         let families = &metrics.families;
         for provider in metrics.catalog.providers() {
@@ -94,6 +98,12 @@ impl Metrics {
         }
         families.build_info.with_label_values(&[&build.version, &build.revision, &build.replica]).set(1);
         Ok(metrics)
+    }
+
+    /// Shows the requests of these keys by key too. Fails when a name is taken.
+    pub fn by_key(mut self, keys: Arc<Meters>) -> prometheus::Result<Metrics> {
+        self.by_key = Some(ByKey::new(&self.registry, keys)?);
+        Ok(self)
     }
 
     /// The series of all models of the catalog, at 0 unless they are there.
@@ -198,6 +208,9 @@ impl Metrics {
     }
 
     fn request_ended(&mut self, ended: &RequestEnded) {
+        if let Some(by_key) = &mut self.by_key {
+            by_key.request_ended(ended);
+        }
         let (families, catalog) = (self.families.clone(), self.catalog.clone());
         let Some(series) = self.model(ended.model) else { return };
         series.inflight.dec();
@@ -232,7 +245,7 @@ impl Metrics {
         series.reasoning.inc_by(usage.thinking_tokens());
         let source = if bill.tally.estimated { "estimated" } else { "provider" };
         families.token_counts.with_label_values(&[source]).inc();
-        if let Some(cost) = bill.cost.filter(|cost| *cost > 0.0 && cost.is_finite()) {
+        if let Some(cost) = bill.known_cost() {
             let provider = catalog.provider_name(bill.provider);
             families.cost_usd.with_label_values(&[series.name.as_str(), provider]).inc_by(cost);
         }
@@ -326,7 +339,7 @@ impl Handler<Render> for Metrics {
     }
 }
 
-/// The catalog has other models now.
+/// There are other models and keys now.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Reloaded;
@@ -336,6 +349,9 @@ impl Handler<Reloaded> for Metrics {
 
     fn handle(&mut self, _: Reloaded, _: &mut Self::Context) {
         self.add_catalog();
+        if let Some(by_key) = &mut self.by_key {
+            by_key.add_keys();
+        }
     }
 }
 

@@ -57,6 +57,40 @@ pub struct Families {
     pub build_info: IntGaugeVec,
 }
 
+/// Families by key, which exist only where they are asked for.
+#[derive(Debug)]
+pub struct KeyFamilies {
+    pub requests: IntCounterVec,
+    pub errors: IntCounterVec,
+    pub tokens: IntCounterVec,
+    pub cost_usd: CounterVec,
+}
+
+impl KeyFamilies {
+    /// Creates and registers them; fails when a name is taken.
+    pub fn register(registry: &Registry) -> Result<KeyFamilies> {
+        let make = Maker { registry };
+        Ok(KeyFamilies {
+            requests: make.counter("gateway_key_requests_total", "Requests of a key that have ended.", &["key"])?,
+            errors: make.counter(
+                "gateway_key_errors_total",
+                "Requests of a key that failed because of the gateway or a provider.",
+                &["key"],
+            )?,
+            tokens: make.counter(
+                "gateway_key_tokens_total",
+                "Tokens of a key by kind; the kinds do not overlap.",
+                &["key", "kind"],
+            )?,
+            cost_usd: make.dollars(
+                "gateway_key_cost_usd_total",
+                "US dollars of a key, as in gateway_cost_usd_total.",
+                &["key"],
+            )?,
+        })
+    }
+}
+
 impl Families {
     /// Creates and registers them; fails when a name is taken.
     pub fn register(registry: &Registry) -> Result<Families> {
@@ -135,15 +169,11 @@ impl Families {
                 "Requests by who counted their tokens: the provider, or an estimate of the gateway.",
                 &["source"],
             )?,
-            cost_usd: {
-                let opts = Opts::new(
-                    "gateway_cost_usd_total",
-                    "US dollars: the provider's figure where it sends one, else from the catalog's prices.",
-                );
-                let vec = CounterVec::new(opts, &["model", "provider"])?;
-                registry.register(Box::new(vec.clone()))?;
-                vec
-            },
+            cost_usd: make.dollars(
+                "gateway_cost_usd_total",
+                "US dollars: the provider's figure where it sends one, else from the catalog's prices.",
+                &["model", "provider"],
+            )?,
             provider_requests: make.counter(
                 "gateway_provider_requests_total",
                 "Calls to a provider by how they ended.",
@@ -219,6 +249,12 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn counter(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
         let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(vec.clone()))?;
+        Ok(vec)
+    }
+
+    fn dollars(&self, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec> {
+        let vec = CounterVec::new(Opts::new(name, help), labels)?;
         self.registry.register(Box::new(vec.clone()))?;
         Ok(vec)
     }

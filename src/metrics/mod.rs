@@ -5,6 +5,7 @@
 //! keys, and any label value that is a client's text.
 
 pub mod actor;
+pub mod by_key;
 pub mod emitter;
 pub mod families;
 pub mod observation;

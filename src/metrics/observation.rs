@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::catalog::{ModelLabel, ProviderId};
 use crate::error::Cause;
+use crate::limits::meter::KeyLabel;
 use crate::translate::usage::Tally;
 use crate::wire::anthropic::message::ErrorType;
 
@@ -63,6 +64,8 @@ pub enum Observation {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RequestEnded {
     pub model: ModelLabel,
+    /// The client's key.
+    pub key: KeyLabel,
     pub outcome: Outcome,
     /// From the request read to the end of the answer.
     pub latency: Duration,
@@ -83,6 +86,13 @@ pub struct Bill {
     pub tally: Tally,
     /// US dollars: the provider's figure, or from the catalog's prices.
     pub cost: Option<f64>,
+}
+
+impl Bill {
+    /// The cost, if it can be added to others.
+    pub fn known_cost(&self) -> Option<f64> {
+        self.cost.filter(|cost| *cost > 0.0 && cost.is_finite())
+    }
 }
 
 /// How a request ended.

@@ -86,16 +86,19 @@ impl Gateway {
         let circuits = Arc::new(Circuits::new(&settings, catalog.clone()));
         let readings = circuits.clone();
         let readings = Box::new(move || readings.readings());
-        let metrics = Metrics::new(registry, catalog.clone(), readings, &build).map_err(io::Error::other)?;
+        let meters = Arc::new(Meters::default());
+        let open = no_keys(&settings, &secrets);
+        let keys = Arc::new(KeyRing::new(&secrets.client_keys, &settings.auth, open, meters.clone()));
+        let mut metrics = Metrics::new(registry, catalog.clone(), readings, &build).map_err(io::Error::other)?;
+        if settings.metrics.per_key {
+            metrics = metrics.by_key(meters.clone()).map_err(io::Error::other)?;
+        }
         let metrics_arbiter = Arbiter::new();
         let metrics = Metrics::start_in_arbiter(&metrics_arbiter.handle(), |_| metrics);
 
         let signature_key =
             secrets.signature_key.as_ref().map_or_else(|| random_id(""), |key| key.expose_secret().to_owned());
         let signer = Arc::new(Signer::new(signature_key.as_bytes()));
-        let meters = Arc::new(Meters::default());
-        let open = no_keys(&settings, &secrets);
-        let keys = Arc::new(KeyRing::new(&secrets.client_keys, &settings.auth, open, meters.clone()));
         let metrics_token = Arc::new(MetricsToken::new(secrets.metrics_token.as_ref()));
         let draining = Arc::new(AtomicBool::new(false));
         let workers = match settings.server.workers {

@@ -15,6 +15,7 @@ mod health;
 mod hostile_bodies;
 mod hostile_providers;
 mod key_limits;
+mod key_metrics;
 mod keys;
 mod logs;
 mod max_inflight;

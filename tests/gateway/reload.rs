@@ -88,6 +88,19 @@ fn on_sighup_keys_and_models_are_replaced_and_open_requests_go_on() {
 }
 
 #[test]
+fn a_key_that_is_new_has_its_series_from_the_start() {
+    let provider = Provider::start();
+    let with_keys = |keys: &str| setup(&provider, keys, MODEL).in_section("metrics", "per_key = true");
+    let running = Running::start(&with_keys(&key("old", "")));
+    running.write(&with_keys(&key("new", "")));
+    running.hang_up("reloaded: 1 models, 1 named keys");
+    let scrape =
+        request(running.address, "GET", "/metrics").header("authorization", &format!("Bearer {METRICS_TOKEN}"));
+    let text = scrape.ask().text();
+    assert!(text.contains("gateway_key_requests_total{key=\"new\"} 0"), "{text}");
+}
+
+#[test]
 fn a_change_of_the_file_is_noticed() {
     let provider = Provider::start();
     let running = Running::start(&setup(&provider, &key("old", ""), MODEL));
