@@ -66,6 +66,8 @@ pub enum Cause {
     QueueFull,
     /// No provider of this model has a key.
     NoRoute,
+    /// Redis, which knows what the client's key has used, is away, and requests shall then be refused.
+    LimitsUnknown,
     /// The gateway has as many requests open as it may have.
     Full,
     /// The gateway is shutting down and takes no new requests.
@@ -96,7 +98,7 @@ impl Cause {
             Cause::ProviderFailed | Cause::InvalidResponse | Cause::Interrupted => (502, ApiError, true),
             Cause::Timeout | Cause::ConnectTimeout => (504, TimeoutError, true),
             Cause::Overloaded | Cause::Unreachable | Cause::Disconnected => (529, OverloadedError, true),
-            Cause::CircuitOpen | Cause::QueueFull => (529, OverloadedError, true),
+            Cause::CircuitOpen | Cause::QueueFull | Cause::LimitsUnknown => (529, OverloadedError, true),
             Cause::Full | Cause::Draining | Cause::Closing => (529, OverloadedError, true),
             Cause::NoRoute => (529, OverloadedError, false),
             Cause::Internal => (500, ApiError, true),
@@ -141,6 +143,7 @@ impl Cause {
             | Cause::CircuitOpen
             | Cause::QueueFull
             | Cause::NoRoute
+            | Cause::LimitsUnknown
             | Cause::Closing
             | Cause::Internal => true,
         }

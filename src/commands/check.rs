@@ -26,8 +26,11 @@ fn described(settings: &Settings, secrets: &Secrets) -> Result<String, serde_jso
         out.push_str(&text);
         out.push('\n');
     };
-    let whole = serde_json::to_value(settings)?;
-    for section in ["server", "auth", "metrics", "stream", "translation", "retry"] {
+    let mut whole = serde_json::to_value(settings)?;
+    if let Some(url) = whole["limits"]["redis_url"].as_str() {
+        whole["limits"]["redis_url"] = Secrets::masked(&url.into()).into();
+    }
+    for section in ["server", "auth", "limits", "metrics", "stream", "translation", "retry"] {
         line(format!("\n[{section}]"));
         for (key, value) in whole[section].as_object().into_iter().flatten().filter(|(key, _)| *key != "keys") {
             line(format!("{key} = {value}"));
@@ -46,6 +49,7 @@ fn described(settings: &Settings, secrets: &Secrets) -> Result<String, serde_jso
     line(format!("# GATEWAYZ_API_KEYS: {}", listed(secrets.client_keys.iter().map(Secrets::masked))));
     line(format!("# METRICS_TOKEN: {}", listed(secrets.metrics_token.iter().map(Secrets::masked))));
     line(format!("# GATEWAYZ_SIGNATURE_KEY: {}", listed(secrets.signature_key.iter().map(Secrets::masked))));
+    line(format!("# REDIS_URL: {}", listed(secrets.redis_url.iter().map(Secrets::masked))));
     for (provider, values) in settings.providers.iter().zip(whole["providers"].as_array().into_iter().flatten()) {
         line("\n[[providers]]".into());
         line(format!("name = {:?}", provider.name));

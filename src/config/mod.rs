@@ -30,6 +30,7 @@ pub const OWN_NAME: &str = "gatewayz";
 pub struct Settings {
     pub server: Server,
     pub auth: Auth,
+    pub limits: Limits,
     pub metrics: Metrics,
     pub stream: Stream,
     pub translation: Translation,
@@ -137,6 +138,48 @@ pub struct KeyLimits {
     /// US dollars; months are UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usd_per_month: Option<f64>,
+}
+
+/// Where the limits and the usage of keys are kept.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub backend: Backend,
+    pub on_backend_failure: OnBackendFailure,
+    /// Without a password: `REDIS_URL` is the place for one, and wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis_url: Option<String>,
+}
+
+// An address tells where to attack.
+impl fmt::Debug for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Limits { backend, on_backend_failure, redis_url: _ } = self;
+        f.debug_struct("Limits")
+            .field("backend", backend)
+            .field("on_backend_failure", on_backend_failure)
+            .finish_non_exhaustive()
+    }
+}
+
+/// See [`Limits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Each process for itself, and anew at each start.
+    Memory,
+    /// Over all replicas that share a Redis.
+    Redis,
+}
+
+/// What becomes of a request whose key has limits while Redis does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBackendFailure {
+    /// The limits hold in each process for itself.
+    Allow,
+    /// It is refused.
+    Deny,
 }
 
 /// What is shown to Prometheus. The bearer token comes from `METRICS_TOKEN`.

@@ -19,6 +19,14 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
         }
     }
     key_mistakes(settings, &mut say);
+    if let Some(url) = &settings.limits.redis_url {
+        // Not repeated: it may hold a password all the same.
+        match redis::parse_redis_url(url) {
+            Some(url) if url.password().is_none() => {}
+            Some(_) => say("limits.redis_url".into(), "must hold no password; set the variable REDIS_URL".into()),
+            None => say("limits.redis_url".into(), "is no redis:// or rediss:// URL".into()),
+        }
+    }
     for (name, most) in
         [("max_connections", settings.server.max_connections), ("max_inflight", settings.server.max_inflight)]
     {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Provider, Settings};
+use super::{Backend, Provider, Settings};
 
 /// The variables of the process, or of a test.
 pub type Environment = HashMap<String, String>;
@@ -18,6 +18,8 @@ pub struct Secrets {
     pub metrics_token: Option<SecretString>,
     /// For the signatures of thinking blocks, from `GATEWAYZ_SIGNATURE_KEY`.
     pub signature_key: Option<SecretString>,
+    /// Where Redis is, from `REDIS_URL` or else the settings; none unless limits are kept there.
+    pub redis_url: Option<SecretString>,
     /// By the provider's name.
     pub provider_keys: HashMap<String, SecretString>,
 }
@@ -31,7 +33,9 @@ impl Secrets {
             let key = get(provider.api_key_env.as_deref()?)?;
             Some((provider.name.clone(), SecretString::from(key)))
         });
+        let redis_url = get("REDIS_URL").or(settings.limits.redis_url.as_deref());
         Secrets {
+            redis_url: redis_url.filter(|_| settings.limits.backend == Backend::Redis).map(SecretString::from),
             client_keys: listed.map(str::trim).filter(|key| !key.is_empty()).map(SecretString::from).collect(),
             metrics_token: get("METRICS_TOKEN").map(SecretString::from),
             signature_key: get("GATEWAYZ_SIGNATURE_KEY").map(SecretString::from),
@@ -39,8 +43,8 @@ impl Secrets {
         }
     }
 
-    /// What no HTTP header can carry, as variable and problem: it would be left out, or could never match. The
-    /// values are not repeated.
+    /// What cannot be used, as variable and problem: what no HTTP header can carry would be left out, or could never
+    /// match. The values are not repeated.
     pub(super) fn mistakes(&self, settings: &Settings) -> Vec<(String, String)> {
         let variable = |provider: &Provider| provider.api_key_env.clone().unwrap_or_default();
         let of_providers = settings
@@ -57,6 +61,18 @@ impl Secrets {
             .map(|(name, _)| (name, "holds a line break or another character that no HTTP header may hold".to_owned()))
             .collect();
         found.dedup();
+        let is_redis =
+            |url: &SecretString| redis::IntoConnectionInfo::into_connection_info(url.expose_secret()).is_ok();
+        match &self.redis_url {
+            None if settings.limits.backend == Backend::Redis => found.push((
+                "REDIS_URL".to_owned(),
+                "is not set, and limits.backend = \"redis\" needs it: redis://:password@host:6379/0".to_owned(),
+            )),
+            Some(url) if !is_redis(url) => {
+                found.push(("REDIS_URL".to_owned(), "is no redis:// or rediss:// URL".to_owned()));
+            }
+            _ => {}
+        }
         found
     }
 

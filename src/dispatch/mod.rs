@@ -133,10 +133,15 @@ async fn run(dispatcher: &Dispatcher, inbound: Inbound, outbox: &Outbox) -> Resu
             return Err(scope.fail(no_route(dispatcher.catalog.label(resolved.label).as_str())));
         };
         let input_estimate = tokens::estimate_request(&request);
-        match client.meter.admit(input_estimate) {
+        match client.meter.admit(input_estimate).await {
             Ok(reservation) => scope.reserve(reservation),
             Err(error) => {
-                reject(if error.cause == Cause::BudgetSpent { Rejection::Budget } else { Rejection::RateLimit });
+                match error.cause {
+                    Cause::BudgetSpent => reject(Rejection::Budget),
+                    Cause::KeyLimit => reject(Rejection::RateLimit),
+                    // A failure of ours, which is counted as such.
+                    _ => {}
+                }
                 return Err(scope.fail(error));
             }
         }

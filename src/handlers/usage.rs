@@ -7,10 +7,13 @@ use serde::Serialize;
 
 use super::{App, reply};
 use crate::catalog::Catalog;
-use crate::limits::meter::{Period, Used};
+use crate::limits::meter::{Ledger, Period, Used};
+use crate::limits::shared::ByModel;
 
 #[derive(Serialize)]
 struct Usage {
+    /// Whether these are the figures of all replicas, or of this process alone.
+    shared: bool,
     keys: Vec<OfKey>,
 }
 
@@ -59,19 +62,34 @@ pub async fn show(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     if !app.is_operator(&request) {
         return reply::operators_only(&request, "usage needs a key with role admin, or the bearer token METRICS_TOKEN");
     }
+    let ledgers = app.meters.ledgers();
+    let periods = shared(&app, &ledgers).await;
+    let shared = periods.is_some();
     let catalog = &app.dispatcher.catalog;
-    let ledgers = app.meters.ledgers().into_iter();
-    let keys = ledgers.map(|(key, ledger)| OfKey {
+    let own = |ledger: &Ledger| (by_model(catalog, &ledger.day), by_model(catalog, &ledger.month));
+    let periods = periods.unwrap_or_else(|| ledgers.iter().map(|(_, ledger)| own(ledger)).collect());
+    let keys = ledgers.into_iter().zip(periods).map(|((key, ledger), (day, month))| OfKey {
         key,
-        day: of_period(catalog, ledger.day),
-        month: of_period(catalog, ledger.month),
+        day: of_period(ledger.day.name, day),
+        month: of_period(ledger.month.name, month),
     });
-    reply::json(&Usage { keys: keys.collect() })
+    reply::json(&Usage { shared, keys: keys.collect() })
 }
 
-fn of_period(catalog: &Catalog, period: Period) -> OfPeriod {
+/// What the keys have used over all replicas; none where that is not known.
+async fn shared(app: &App, ledgers: &[(String, Ledger)]) -> Option<Vec<(ByModel, ByModel)>> {
+    let (_, today) = ledgers.first()?;
+    let keys = ledgers.iter().map(|(key, _)| key.clone()).collect();
+    app.meters.shared()?.usage(keys, today.day.name.clone(), today.month.name.clone()).await
+}
+
+fn by_model(catalog: &Catalog, period: &Period) -> ByModel {
+    period.models.iter().map(|(label, used)| (catalog.label(*label), *used)).collect()
+}
+
+fn of_period(period: String, models: ByModel) -> OfPeriod {
     let mut total = Used::default();
-    period.models.values().for_each(|used| total += *used);
-    let models = period.models.into_iter().map(|(label, used)| (catalog.label(label), Counts::from(used)));
-    OfPeriod { period: period.name, total: total.into(), models: models.collect() }
+    models.values().for_each(|used| total += *used);
+    let models = models.into_iter().map(|(model, used)| (model, Counts::from(used))).collect();
+    OfPeriod { period, total: total.into(), models }
 }

@@ -44,6 +44,12 @@ impl Bucket {
         self.level = (self.level + amount).min(self.size);
     }
 
+    /// So much is missing, as somebody else counts.
+    pub(super) fn miss(&mut self, amount: f64, now: Instant) {
+        self.level = (self.size - amount).min(self.size);
+        self.at = self.at.max(now);
+    }
+
     pub(super) fn level(&mut self, now: Instant) -> Level {
         self.refill(now);
         Level {

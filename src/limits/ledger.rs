@@ -37,18 +37,15 @@ pub struct Period {
     /// As in RFC 3339: `2026-11-23` or `2026-11`. Empty before the first request.
     pub name: String,
     pub models: HashMap<ModelLabel, Used>,
+    /// US dollars. More than the models' where other replicas have spent too.
+    pub(super) spent: f64,
 }
 
 impl Period {
     fn enter(&mut self, name: &str) {
         if self.name != name {
-            *self = Period { name: name.to_owned(), models: HashMap::new() };
+            *self = Period { name: name.to_owned(), ..Period::default() };
         }
-    }
-
-    /// US dollars.
-    pub(super) fn cost(&self) -> f64 {
-        self.models.values().map(|used| used.cost).sum()
     }
 }
 
@@ -70,6 +67,7 @@ impl Ledger {
     pub(super) fn add(&mut self, model: ModelLabel, used: Used) {
         for period in [&mut self.day, &mut self.month] {
             *period.models.entry(model).or_default() += used;
+            period.spent += used.cost;
         }
     }
 }
@@ -86,11 +84,11 @@ mod tests {
         ledger.turn_to(at("2026-01-30T23:59:59Z"));
         spend(&mut ledger, 1.0);
         ledger.turn_to(at("2026-01-31T00:00:00Z"));
-        assert_eq!((ledger.day.cost(), ledger.month.cost()), (0.0, 1.0));
+        assert_eq!((ledger.day.spent, ledger.month.spent), (0.0, 1.0));
         spend(&mut ledger, 2.0);
-        assert_eq!((ledger.day.cost(), ledger.month.cost()), (2.0, 3.0));
+        assert_eq!((ledger.day.spent, ledger.month.spent), (2.0, 3.0));
         ledger.turn_to(at("2026-02-01T00:00:00Z"));
-        assert_eq!((ledger.day.cost(), ledger.month.cost()), (0.0, 0.0));
+        assert_eq!((ledger.day.spent, ledger.month.spent), (0.0, 0.0));
         assert_eq!((ledger.day.name.as_str(), ledger.month.name.as_str()), ("2026-02-01", "2026-02"));
     }
 }

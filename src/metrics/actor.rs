@@ -11,10 +11,11 @@ use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder
 
 use super::by_key::ByKey;
 use super::emitter::Flush;
-use super::families::Families;
+use super::families::{Families, LimitsBackend};
 use super::observation::{CallOutcome, ErrorLabel, Observation, Outcome, Rejection, RequestEnded, RetryReason};
 use crate::catalog::{Catalog, ModelLabel, ProviderId};
 use crate::limits::meter::Meters;
+use crate::limits::shared::Reading as LimitsReading;
 use crate::providers::circuit::{Reading, State};
 use crate::translate::dropped::{KNOWN_FIELDS, OTHER};
 
@@ -39,10 +40,14 @@ pub struct Metrics {
     emitters: Vec<Recipient<Flush>>,
     circuits: Circuits,
     by_key: Option<ByKey>,
+    limits_backend: Option<(LimitsBackend, LimitsReadings)>,
 }
 
 /// Tells how all circuits stand.
 pub type Circuits = Box<dyn Fn() -> Vec<Reading> + Send>;
+
+/// Tells how the place is doing where limits over all replicas are kept.
+pub type LimitsReadings = Box<dyn Fn() -> LimitsReading + Send>;
 
 /// The series of one model, looked up once.
 struct ModelSeries {
@@ -72,8 +77,16 @@ impl Metrics {
         build: &Build,
     ) -> prometheus::Result<Metrics> {
         let families = Families::register(&registry)?;
-        let mut metrics =
-            Metrics { registry, families, catalog, models: Vec::new(), emitters: Vec::new(), circuits, by_key: None };
+        let mut metrics = Metrics {
+            registry,
+            families,
+            catalog,
+            models: Vec::new(),
+            emitters: Vec::new(),
+            circuits,
+            by_key: None,
+            limits_backend: None,
+        };
         metrics.add_catalog();
         let families = &metrics.families;
         for provider in metrics.catalog.providers() {
@@ -103,6 +116,12 @@ impl Metrics {
     /// Shows the requests of these keys by key too. Fails when a name is taken.
     pub fn by_key(mut self, keys: Arc<Meters>) -> prometheus::Result<Metrics> {
         self.by_key = Some(ByKey::new(&self.registry, keys)?);
+        Ok(self)
+    }
+
+    /// Shows whether Redis answers. Fails when a name is taken.
+    pub fn limits_backend(mut self, readings: LimitsReadings) -> prometheus::Result<Metrics> {
+        self.limits_backend = Some((LimitsBackend::register(&self.registry)?, readings));
         Ok(self)
     }
 
@@ -261,6 +280,11 @@ impl Metrics {
                 State::HalfOpen => 1,
                 State::Open => 2,
             });
+        }
+        if let Some((backend, readings)) = &self.limits_backend {
+            let reading = readings();
+            backend.up.set(reading.up.into());
+            backend.failures.inc_by(reading.failures.saturating_sub(backend.failures.get()));
         }
         let mut text = Vec::with_capacity(64 * 1024);
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {

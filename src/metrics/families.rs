@@ -1,8 +1,8 @@
 //! Every metric in one list: its name, its help, its labels, its buckets.
 
 use prometheus::{
-    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
-    Registry, Result,
+    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, Result,
 };
 
 /// Milliseconds. On latencies like those of language models these give p95 within 6 % and p99 within 8 %;
@@ -88,6 +88,30 @@ impl KeyFamilies {
                 &["key"],
             )?,
         })
+    }
+}
+
+/// Families of the place where limits over all replicas are kept; there are none while each process keeps its own.
+#[derive(Debug)]
+pub struct LimitsBackend {
+    pub up: IntGauge,
+    pub failures: IntCounter,
+}
+
+impl LimitsBackend {
+    /// Creates and registers them; fails when a name is taken.
+    pub fn register(registry: &Registry) -> Result<LimitsBackend> {
+        let up = IntGauge::new(
+            "gateway_limits_backend_up",
+            "Whether Redis answers, which keeps the limits over all replicas: 1, or 0 while it is away.",
+        )?;
+        let failures = IntCounter::new(
+            "gateway_limits_backend_failures_total",
+            "Calls to Redis that failed or were not answered in time.",
+        )?;
+        registry.register(Box::new(up.clone()))?;
+        registry.register(Box::new(failures.clone()))?;
+        Ok(LimitsBackend { up, failures })
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Options;
 use crate::catalog::{Catalog, ProviderId};
 use crate::config::secrets::Secrets;
-use crate::config::{Role, Settings};
+use crate::config::{Backend, KeyLimits, Role, Settings};
 
 /// Whether there is no key that opens the API.
 pub(super) fn no_keys(settings: &Settings, secrets: &Secrets) -> bool {
@@ -36,6 +36,17 @@ pub(super) fn refuse_to_be_open(settings: &Settings, secrets: &Secrets, options:
             "refusing to serve unguarded:\n  {}\n(for trying it out: `gatewayz demo`, or --insecure on loopback)",
             missing.join("\n  ")
         ))),
+    }
+}
+
+/// Says that budgets do not last, where they do not.
+pub(super) fn report_forgetful_budgets(settings: &Settings) {
+    let has_budget = |limits: &KeyLimits| limits.usd_per_day.is_some() || limits.usd_per_month.is_some();
+    let keys = settings.auth.keys.iter().filter(|key| has_budget(&key.limits)).count();
+    if keys > 0 && settings.limits.backend == Backend::Memory {
+        log::warn!(
+            "the budgets of {keys} key(s) are kept in memory: they begin anew at each start and hold for this process alone; limits.backend = \"redis\" keeps them"
+        );
     }
 }
 

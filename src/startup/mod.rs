@@ -25,7 +25,7 @@ use prometheus::process_collector::ProcessCollector;
 use secrecy::ExposeSecret;
 use tokio::sync::Semaphore;
 
-use self::guard::{no_keys, refuse_to_be_open, report_missing_keys};
+use self::guard::{no_keys, refuse_to_be_open, report_forgetful_budgets, report_missing_keys};
 use self::reload::Reload;
 use self::stop::{Drain, stop_in_order};
 pub use self::stop::{ProcessSignals, Stop, StopSignals};
@@ -38,6 +38,7 @@ use crate::dispatch::closing::Closing;
 use crate::dispatch::{Dispatcher, StreamRules, random_id};
 use crate::handlers::{App, connection, methods, request_id};
 use crate::limits::meter::Meters;
+use crate::limits::shared::Shared;
 use crate::metrics::actor::{Build, Collect, Conclude, Metrics};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::families::latency_seconds;
@@ -66,6 +67,8 @@ pub struct Gateway {
     draining: Arc<AtomicBool>,
     drain: Drain,
     reload: Reload,
+    /// What must be written at the end.
+    limits: Option<Arc<Shared>>,
     metrics: Addr<Metrics>,
     /// Keeps the metrics actor's thread.
     metrics_arbiter: Arbiter,
@@ -78,6 +81,7 @@ impl Gateway {
         refuse_to_be_open(&settings, &secrets, options)?;
         let (catalog, directory) = outfit(&settings, &secrets)?;
         report_missing_keys(&settings, &catalog);
+        report_forgetful_budgets(&settings);
 
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self())).map_err(io::Error::other)?;
@@ -86,12 +90,23 @@ impl Gateway {
         let circuits = Arc::new(Circuits::new(&settings, catalog.clone()));
         let readings = circuits.clone();
         let readings = Box::new(move || readings.readings());
-        let meters = Arc::new(Meters::default());
+        let meters = Arc::new(match &secrets.redis_url {
+            Some(url) => {
+                let shared = Shared::start(url, settings.limits.on_backend_failure, catalog.clone());
+                Meters::over(Arc::new(
+                    shared.map_err(|why| io::Error::other(format!("REDIS_URL cannot be used: {why}")))?,
+                ))
+            }
+            None => Meters::default(),
+        });
         let open = no_keys(&settings, &secrets);
         let keys = Arc::new(KeyRing::new(&secrets.client_keys, &settings.auth, open, meters.clone()));
         let mut metrics = Metrics::new(registry, catalog.clone(), readings, &build).map_err(io::Error::other)?;
         if settings.metrics.per_key {
             metrics = metrics.by_key(meters.clone()).map_err(io::Error::other)?;
+        }
+        if let Some(shared) = meters.shared().cloned() {
+            metrics = metrics.limits_backend(Box::new(move || shared.reading())).map_err(io::Error::other)?;
         }
         let metrics_arbiter = Arbiter::new();
         let metrics = Metrics::start_in_arbiter(&metrics_arbiter.handle(), |_| metrics);
@@ -125,6 +140,7 @@ impl Gateway {
         };
         let flag = draining.clone();
         let metrics_actor = metrics.clone();
+        let limits = meters.shared().cloned();
         let factory = move || {
             let emitter = Emitter::start(metrics.clone());
             let dispatcher = Rc::new(Dispatcher {
@@ -171,7 +187,7 @@ impl Gateway {
             .disable_signals()
             .listen(listener)?
             .run();
-        Ok(Gateway { server, address, draining, drain, reload, metrics: metrics_actor, metrics_arbiter })
+        Ok(Gateway { server, address, draining, drain, reload, limits, metrics: metrics_actor, metrics_arbiter })
     }
 
     /// The address that it listens on.
@@ -194,6 +210,9 @@ impl Gateway {
             () = stop_in_order(stop, handle, self.draining, self.drain) => Ok(()),
         };
         // Workers hand over what they hold when they end; those that have not ended yet are asked.
+        if let Some(limits) = self.limits {
+            limits.conclude().await;
+        }
         let _ = self.metrics.send(Collect).await;
         let _ = self.metrics.send(Conclude).await;
         self.metrics_arbiter.stop();

@@ -140,8 +140,10 @@ fn unknown_keys_are_named() {
         colour = "red"
         [server]
         prot = 1
-        [limits]
+        [limit]
         backend = "memory"
+        [limits]
+        window = "1m"
         [[providers]]
         name = "local"
         dialect = "generic"
@@ -155,7 +157,8 @@ fn unknown_keys_are_named() {
     let named = mistakes(text, &[("GATEWAYZ__SERVER__PROT", "1")]);
     for key in [
         "file: colour",
-        "file: limits",
+        "file: limit",
+        "file: limits.window",
         "file: server.prot",
         "file: providers[0].api_key",
         "file: models[0].route",
@@ -164,7 +167,7 @@ fn unknown_keys_are_named() {
     ] {
         assert!(named.contains(&key.to_owned()), "{key} is not in {named:?}");
     }
-    assert_eq!(named.len(), 7, "{named:?}");
+    assert_eq!(named.len(), 8, "{named:?}");
 }
 
 #[test]

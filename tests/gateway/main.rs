@@ -17,6 +17,7 @@ mod hostile_providers;
 mod key_limits;
 mod key_metrics;
 mod keys;
+mod limits_backend;
 mod logs;
 mod max_inflight;
 mod messages;

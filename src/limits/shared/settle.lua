@@ -1,0 +1,37 @@
+-- Writes what requests of a key have used. A batch that has been written already changes nothing.
+-- KEYS: buckets, leases, usage (to be completed by a day or a month), batches
+-- ARGV: name of the replica, number of the batch, sizes of the three buckets (each may be empty), what to take from
+--       them, how many leases have ended, their names; then for each day and model: day, model, requests, errors,
+--       tokens of input, cache reads, cache writes and output, billionths of a dollar
+if tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or 0) >= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[4], 86400)
+
+local sizes = { tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]) }
+if sizes[1] or sizes[2] or sizes[3] then
+    local missing = missing_now(KEYS[1], sizes)
+    for place = 1, 3 do
+        if sizes[place] then missing[place] = math.max(0, missing[place] + tonumber(ARGV[place + 5])) end
+    end
+    keep(KEYS[1], missing)
+end
+
+local place = 10 + tonumber(ARGV[9])
+for lease = 10, place - 1 do
+    redis.call('ZREM', KEYS[2], ARGV[lease])
+end
+
+local kinds = { 'requests', 'errors', 'input_tokens', 'cache_read_tokens', 'cache_write_tokens', 'output_tokens', 'cost' }
+while ARGV[place] do
+    local day, model = ARGV[place], ARGV[place + 1]
+    for period, seconds in pairs({ [day] = 3 * 86400, [string.sub(day, 1, 7)] = 40 * 86400 }) do
+        local key = KEYS[3] .. period
+        for kind = 1, 7 do
+            redis.call('HINCRBY', key, kinds[kind] .. ':' .. model, ARGV[place + 1 + kind])
+        end
+        redis.call('HINCRBY', key, 'spent', ARGV[place + 8])
+        redis.call('EXPIRE', key, seconds)
+    end
+    place = place + 9
+end
+return 1

@@ -1,0 +1,147 @@
+//! How one key stands in this process: its buckets, its open requests, its ledger. Pure: the time is handed in.
+
+use std::time::{Instant, SystemTime};
+
+use super::bucket::{Bucket, Level};
+use super::ledger::{Ledger, Used};
+use super::refusal::Refusal;
+use crate::catalog::ModelLabel;
+use crate::config::KeyLimits;
+
+/// How the limits of a key stand; none where there is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Standing {
+    pub requests: Option<Level>,
+    pub input_tokens: Option<Level>,
+    pub output_tokens: Option<Level>,
+}
+
+/// How a key stands over all replicas, as Redis said.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Told {
+    /// Redis' own time, in seconds: answers may arrive in another order.
+    pub(super) at: f64,
+    /// What is missing in the buckets of requests, input tokens and output tokens.
+    pub(super) missing: [f64; 3],
+    /// US dollars.
+    pub(super) spent_today: f64,
+    pub(super) spent_this_month: f64,
+}
+
+/// What a request takes from the three buckets: requests, input tokens, output tokens. Below 0 is given back.
+pub(super) type Takes = [f64; 3];
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) limits: KeyLimits,
+    requests: Option<Bucket>,
+    input_tokens: Option<Bucket>,
+    output_tokens: Option<Bucket>,
+    pub(super) open: u64,
+    pub(super) ledger: Ledger,
+    /// The time of what was told last.
+    told: f64,
+}
+
+impl State {
+    /// These limits hold from now on. What has been used stays used, but a bucket of another size begins full.
+    pub(super) fn limit(&mut self, limits: KeyLimits, now: Instant) {
+        let resize = |bucket: &mut Option<Bucket>, before: Option<u64>, per_minute: Option<u64>| {
+            if before != per_minute {
+                *bucket = per_minute.map(|per_minute| Bucket::full(per_minute, now));
+            }
+        };
+        let before = std::mem::replace(&mut self.limits, limits);
+        resize(&mut self.requests, before.requests_per_minute, limits.requests_per_minute);
+        resize(&mut self.input_tokens, before.input_tokens_per_minute, limits.input_tokens_per_minute);
+        resize(&mut self.output_tokens, before.output_tokens_per_minute, limits.output_tokens_per_minute);
+    }
+
+    /// Which limit a request of so many input tokens would break now. The ledger must have been turned to now.
+    pub(super) fn refusal(&mut self, input_tokens: u64, now: Instant) -> Option<Refusal> {
+        let limits = self.limits;
+        if limits.usd_per_day.is_some_and(|budget| self.ledger.day.spent >= budget) {
+            return Some(Refusal::DaySpent);
+        }
+        if limits.usd_per_month.is_some_and(|budget| self.ledger.month.spent >= budget) {
+            return Some(Refusal::MonthSpent);
+        }
+        if limits.concurrent_requests.is_some_and(|limit| self.open >= limit) {
+            return Some(Refusal::Concurrent);
+        }
+        let wait = |bucket: &mut Option<Bucket>, amount: f64| {
+            bucket.as_mut().map(|bucket| bucket.wait_for(amount, now)).filter(|wait| !wait.is_zero())
+        };
+        wait(&mut self.requests, 1.0)
+            .map(Refusal::Requests)
+            .or_else(|| wait(&mut self.input_tokens, input_tokens as f64).map(Refusal::InputTokens))
+            // One, so that what was overdrawn must have been made good.
+            .or_else(|| wait(&mut self.output_tokens, 1.0).map(Refusal::OutputTokens))
+    }
+
+    pub(super) fn take(&mut self, takes: Takes, now: Instant) {
+        for (bucket, amount) in self.buckets().into_iter().zip(takes) {
+            match bucket {
+                Some(bucket) if amount > 0.0 => bucket.take(amount, now),
+                Some(bucket) => bucket.give_back(-amount, now),
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn record(&mut self, model: ModelLabel, used: Used, now: SystemTime) {
+        self.ledger.turn_to(now);
+        self.ledger.add(model, used);
+    }
+
+    /// What others have used is known from now on.
+    pub(super) fn learn(&mut self, told: &Told, now: Instant, today: SystemTime) {
+        if told.at < self.told {
+            return;
+        }
+        self.told = told.at;
+        for (bucket, missing) in self.buckets().into_iter().zip(told.missing) {
+            if let Some(bucket) = bucket {
+                bucket.miss(missing, now);
+            }
+        }
+        self.ledger.turn_to(today);
+        self.ledger.day.spent = told.spent_today;
+        self.ledger.month.spent = told.spent_this_month;
+    }
+
+    pub(super) fn standing(&mut self, now: Instant) -> Standing {
+        let [requests, input_tokens, output_tokens] =
+            self.buckets().map(|bucket| bucket.as_mut().map(|bucket| bucket.level(now)));
+        Standing { requests, input_tokens, output_tokens }
+    }
+
+    fn buckets(&mut self) -> [&mut Option<Bucket>; 3] {
+        [&mut self.requests, &mut self.input_tokens, &mut self.output_tokens]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_redis_said_last_holds_while_it_is_away() {
+        let (now, today) = (Instant::now(), SystemTime::now());
+        let mut state = State::default();
+        let limits = KeyLimits { requests_per_minute: Some(60), usd_per_day: Some(2.0), ..KeyLimits::default() };
+        state.limit(limits, now);
+        let told =
+            |at, missing, spent| Told { at, missing: [missing, 0.0, 0.0], spent_today: spent, ..Told::default() };
+        state.learn(&told(2.0, 60.0, 1.0), now, today);
+        assert!(matches!(state.refusal(0, now), Some(Refusal::Requests(_))));
+        state.learn(&told(1.0, 0.0, 0.0), now, today);
+        assert!(matches!(state.refusal(0, now), Some(Refusal::Requests(_))), "an answer that was overtaken");
+        state.record(ModelLabel(0), Used { cost: 0.5, ..Used::default() }, today);
+        state.learn(&told(3.0, 0.0, 1.9), now, today);
+        assert_eq!(state.refusal(0, now), None);
+        state.record(ModelLabel(0), Used { cost: 0.1, ..Used::default() }, today);
+        assert_eq!(state.refusal(0, now), Some(Refusal::DaySpent));
+    }
+}
