@@ -32,9 +32,19 @@ need_debian() {
 install_debian() {
     [ "$(id -u)" = 0 ] || die "these packages are needed, and installing them takes root: apt-get install $*"
     say "installing $*"
-    local log=$CACHE/apt.log
-    if ! { DEBIAN_FRONTEND=noninteractive timeout 600 apt-get update \
-        && DEBIAN_FRONTEND=noninteractive timeout 1200 apt-get install -y --no-install-recommends "$@"; } > "$log" 2>&1; then
+    local log=$CACHE/apt.log policy=/usr/sbin/policy-rc.d
+    # Debian starts a service once it is installed, unless this file says no.
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        chmod 755 "$policy"
+    else
+        policy=
+    fi
+    local code=0
+    { DEBIAN_FRONTEND=noninteractive timeout 600 apt-get update \
+        && DEBIAN_FRONTEND=noninteractive timeout 1200 apt-get install -y --no-install-recommends "$@"; } > "$log" 2>&1 || code=$?
+    [ -z "$policy" ] || rm -f "$policy"
+    if [ "$code" != 0 ]; then
         tail -n 20 "$log" >&2
         die "apt-get could not install $* (log: $log)"
     fi

@@ -1,0 +1,118 @@
+"""What a key may use holds over two replicas together."""
+
+import time
+
+from servers import Client, Crowd, eventually, in_time
+
+
+def test_a_rate_is_shared(replica):
+    keys = {"rate": "requests_per_minute = 60"}
+    pair = [replica(keys), replica(keys)]
+    crowd = Crowd("rate", 6, *pair)
+    time.sleep(6)
+    seconds = crowd.stop()
+
+    assert not crowd.others(200, 429)
+    # Whoever is not answered by Redis in time, on a machine too busy for milliseconds, is let in or refused by what one
+    # replica knows: that may be one too many each time.
+    late = sum(each.failures() for each in pair)
+    print(f"{crowd.count(200)} of {len(crowd.answers)} in {seconds:.1f} s, {late} answers of Redis were late")
+    assert 60 <= crowd.count(200) <= 60 + seconds + late, f"{crowd.count(200)} in {seconds} s, {late} late"
+    assert crowd.count(429) > 60, "it was asked for more than that"
+
+
+def test_what_is_left_is_told_by_every_replica(replica):
+    keys = {f"told-{number}": "requests_per_minute = 10, input_tokens_per_minute = 100000" for number in range(10)}
+    pair = [replica(keys), replica(keys)]
+
+    def ask(number):
+        client = Client(f"told-{number}", *pair)
+        return client, [client.ask()[1] for _ in range(4)]
+
+    client, answers = in_time(pair, ask)
+    assert [answer["anthropic-ratelimit-requests-limit"] for answer in answers] == ["10"] * 4
+    left = [int(answer["anthropic-ratelimit-requests-remaining"]) for answer in answers]
+    assert left == [9, 8, 7, 6]
+    tokens = [int(answer["anthropic-ratelimit-input-tokens-remaining"]) for answer in answers]
+    assert all(99_000 < each <= 100_000 for each in tokens)
+    while (refused := client.ask())[0] == 200:
+        pass
+    assert refused[0] == 429 and b"rate_limit_error" in refused[2]
+    assert 1 <= int(refused[1]["retry-after"]) <= 6
+    time.sleep(int(refused[1]["retry-after"]))
+    assert client.ask()[0] == 200, "after retry-after it passes, wherever"
+
+
+def test_a_budget_is_shared_and_so_is_what_is_known_of_it(replica):
+    keys = {"poor": "usd_per_day = 10.0", "rich": ""}
+    pair = [replica(keys), replica(keys)]
+    assert Client("rich", *pair).ask()[0] == 200
+    price = eventually("the usage", lambda: pair[1].usage("rich")["cost_usd"])
+    crowd = Crowd("poor", 4, *pair)
+    eventually("the end of the budget", lambda: crowd.count(402) > 20)
+    crowd.stop()
+
+    assert not crowd.others(200, 402)
+    spent = crowd.count(200) * price
+    # What was under way when the last dollar was spent: one request for each client, and once more for what one
+    # replica has just heard of and the other has not.
+    assert 10 <= spent <= 10 + 8 * price, f"{spent} dollars at {price}"
+    for each in pair:
+        status, headers, body = Client("poor", each).ask()
+        assert (status, "retry-after" in headers) == (402, False) and b"billing_error" in body
+        usage = each.usage("poor")
+        assert (usage["requests"], usage["shared"], usage["errors"]) == (crowd.count(200), True, 0)
+        assert abs(usage["cost_usd"] - spent) < 1e-6
+
+
+def test_requests_at_once_are_shared(replica):
+    keys = {"few": "concurrent_requests = 3", "one": "concurrent_requests = 1"}
+    pair = [replica(keys), replica(keys)]
+    clients = [Client("few", pair[at % 2]) for at in range(3)]
+    held = [client.open(model="simulate-hang-after-3", stream=True) for client in clients]
+    assert [answer.status for answer in held] == [200] * 3
+    for each in pair:
+        status, _, body = in_time([each], lambda _: Client("few", each).ask())
+        assert status == 429 and b"3 concurrent requests" in body
+    clients[0].close()
+    held[0].close()
+    eventually("the place that was given back", lambda: Client("few", pair[1]).ask()[0] == 200)
+
+    # One after the other, on one replica: what has ended never stands in the way.
+    client = Client("one", pair[0])
+    assert [client.ask()[0] for _ in range(100)] == [200] * 100
+    for client, answer in list(zip(clients, held))[1:]:
+        client.close()
+        answer.close()
+
+
+def test_what_was_used_is_written_before_the_end(replica):
+    keys = {"last": "requests_per_minute = 1000"}
+    first, second = replica(keys), replica(keys)
+    client = Client("last", first)
+    assert [client.ask()[0] for _ in range(20)] == [200] * 20
+    client.close()
+    first.stop()
+
+    assert second.usage("last")["requests"] == 20
+
+
+def test_a_replica_that_was_killed_gives_back_its_places(replica):
+    keys = {"held": "concurrent_requests = 1"}
+    first, second = replica(keys), replica(keys)
+    holder, survivor = Client("held", first), Client("held", second)
+
+    def refused():
+        return in_time([second], lambda _: survivor.ask()[0]) == 429
+
+    answer = holder.open(model="simulate-hang-after-3", stream=True)
+    assert answer.status == 200
+    assert refused()
+    # For longer than a place is given at first: it is renewed.
+    began = time.monotonic()
+    while time.monotonic() - began < 35:
+        assert refused()
+        time.sleep(1)
+    first.kill()
+    assert refused(), "nobody knows yet"
+    eventually("the place of the dead", lambda: survivor.ask()[0] == 200, 40)

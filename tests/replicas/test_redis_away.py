@@ -1,0 +1,120 @@
+"""Redis dies, hangs and comes back while requests go on."""
+
+import json
+import re
+import time
+
+from servers import Client, Crowd, eventually, in_time
+
+# Limits of every kind, none of which is reached.
+AMPLE = (
+    "requests_per_minute = 1000000, input_tokens_per_minute = 100000000, "
+    "concurrent_requests = 1000, usd_per_day = 1e6"
+)
+
+
+def test_allowed_requests_go_on_and_nothing_is_forgotten(replica, redis):
+    pair = [replica({"team": AMPLE}), replica({"team": AMPLE})]
+    crowd = Crowd("team", 4, *pair)
+    eventually("requests before", lambda: crowd.count(200) > 50)
+    for _ in range(2):
+        redis.kill()
+        eventually("all know", lambda: not any(each.is_up() for each in pair))
+        before = crowd.count(200)
+        eventually("requests without Redis", lambda: crowd.count(200) > before + 50)
+        redis.start()
+        eventually("all know", lambda: all(each.is_up() for each in pair))
+        before = crowd.count(200)
+        eventually("requests with it again", lambda: crowd.count(200) > before + 50)
+    crowd.stop()
+
+    assert not crowd.others(200), "no request is lost, and none is refused"
+    for each in pair:
+        eventually("all usage", lambda: each.usage("team")["requests"] == crowd.count(200))
+        log = each.log.read_text()
+        changes = re.findall("Redis (is away|answers)", log)
+        assert changes == ["answers"] + ["is away", "answers"] * (len(changes) // 2), "one line for each change"
+        # More where a machine was so busy that Redis seemed away.
+        assert 5 <= len(changes) < 50, log
+
+
+def test_a_redis_that_hangs_delays_nobody_for_long(replica, redis):
+    gateway = replica({"team": AMPLE})
+    client = Client("team", gateway)
+
+    def median(number):
+        times = []
+        for _ in range(number):
+            begun = time.monotonic()
+            assert client.ask()[0] == 200
+            times.append(time.monotonic() - begun)
+        return sorted(times)[number // 2], max(times)
+
+    usual, _ = median(50)
+    redis.freeze()
+    _, longest = median(5)
+    assert longest < usual + 0.25, "one deadline of milliseconds, and the noise of a busy machine"
+    eventually("the gateway knows", lambda: not gateway.is_up())
+    meanwhile, _ = median(50)
+    assert meanwhile < usual + 0.009, f"nobody waits for a Redis that is known to be away: {usual} s, {meanwhile} s"
+    redis.thaw()
+    eventually("it is back", gateway.is_up)
+    eventually("all usage", lambda: gateway.usage("team")["requests"] == 105)
+
+
+def test_limits_hold_in_each_replica_while_redis_is_away_and_recover(replica, redis):
+    gateway = replica({"few": "requests_per_minute = 30, concurrent_requests = 2"})
+    client = Client("few", gateway)
+    assert [client.ask()[0] for _ in range(10)] == [200] * 10
+    redis.kill()
+    eventually("the gateway knows", lambda: client.ask()[0] == 200 and not gateway.is_up())
+    status = [client.ask()[0] for _ in range(30)]
+    assert status.count(200) <= 22 and status[-1] == 429, "what was used before counts"
+    redis.start()
+    eventually("it is back", gateway.is_up)
+    assert client.ask()[0] == 429, "what was used meanwhile counts too"
+    eventually("the refilled bucket", lambda: client.ask()[0] == 200, 5)
+
+
+def test_open_requests_have_their_places_again_after_a_loss(replica, redis):
+    pair = [replica({"held": "concurrent_requests = 1"}) for _ in range(2)]
+    holder = Client("held", pair[0])
+    assert holder.open(model="simulate-hang-after-3", stream=True).status == 200
+    redis.ask("FLUSHALL")
+    redis.kill()
+    eventually("all know, though nobody asks", lambda: not any(each.is_up() for each in pair))
+    assert Client("held", pair[0]).ask()[0] == 429
+    redis.start()
+    eventually("all know", lambda: all(each.is_up() for each in pair))
+    assert in_time([pair[1]], lambda _: Client("held", pair[1]).ask()[0]) == 429
+
+
+def test_denied_requests_are_told_to_come_back(replica, redis):
+    gateway = replica({"team": AMPLE, "free": ""}, on_failure="deny")
+    client = Client("team", gateway)
+    assert in_time([gateway], lambda _: client.ask()[0]) == 200
+    redis.kill()
+
+    for _ in range(5):
+        status, headers, body = client.ask()
+        assert status == 529 and json.loads(body)["error"]["type"] == "overloaded_error"
+        assert (headers["retry-after"], headers["x-should-retry"]) == ("1", "true")
+        assert str(redis.port) not in body.decode()
+    assert Client("free", gateway).ask()[0] == 200, "a key without limits has nothing to be asked"
+    redis.start()
+    eventually("it is back", gateway.is_up)
+    assert in_time([gateway], lambda _: client.ask()[0]) == 200
+
+
+def test_it_starts_without_redis(replica, redis):
+    redis.kill()
+    gateway = replica({"team": "requests_per_minute = 2"})
+    client = Client("team", gateway)
+    assert not gateway.is_up()
+    assert [client.ask()[0] for _ in range(3)] == [200, 200, 429]
+    usage = gateway.usage("team")
+    assert (usage["requests"], usage["shared"]) == (2, False)
+    redis.start()
+    eventually("it is there", gateway.is_up)
+    assert gateway.usage("team")["shared"]
+    assert client.ask()[0] == 429
