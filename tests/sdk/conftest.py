@@ -1,5 +1,6 @@
 """One gateway and one simulator for all tests, and SDK clients that talk to them."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -10,8 +11,13 @@ from harness import Gateway, Simulator
 
 SONNET = "claude-sonnet-4-5-20250929"
 
-# The wildcard takes the names that choose a mood of the simulator; no other name is known.
+# The key `limited` has a limit. The wildcard takes the names that choose a mood of the simulator; no other is known.
 CONFIG = """
+[[auth.keys]]
+name = "limited"
+sha256 = "{limited}"
+limits = {{ requests_per_minute = 60 }}
+
 [[providers]]
 name = "simulator"
 dialect = "generic"
@@ -46,7 +52,8 @@ def gateway(tmp_path_factory):
         pytest.exit("GATEWAYZ_BINARY is not set; call tests/sdk/run GATEWAYZ_BINARY", returncode=2)
     folder: Path = tmp_path_factory.mktemp("servers")
     with Simulator(binary, folder) as simulator:
-        with Gateway(binary, folder, CONFIG.format(simulator=simulator.url)) as running:
+        limited = hashlib.sha256(b"limited").hexdigest()
+        with Gateway(binary, folder, CONFIG.format(simulator=simulator.url, limited=limited)) as running:
             yield running
 
 

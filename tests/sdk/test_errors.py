@@ -1,5 +1,7 @@
 """Every failure is one of the SDK's exceptions, with the type and the words of Anthropic's API."""
 
+import time
+
 import anthropic
 import pytest
 from conftest import SONNET
@@ -50,6 +52,28 @@ def test_a_rate_limit_says_when_to_come_back(client, say):
 
     assert raised.value.response.headers["retry-after"] == "7"
     assert raised.value.response.headers["x-should-retry"] == "true"
+
+
+def test_a_limit_of_a_key_says_when_to_come_back_and_means_it(gateway, say):
+    with anthropic.Anthropic(base_url=gateway.url, api_key="limited", max_retries=0) as limited:
+
+        def ask():
+            return limited.messages.with_raw_response.create(model=SONNET, max_tokens=8, messages=say("repeat: yes"))
+
+        with pytest.raises(anthropic.RateLimitError) as raised:
+            # One comes back in each second.
+            for _ in range(200):
+                left = int(ask().headers["anthropic-ratelimit-requests-remaining"])
+
+        check(raised.value, 429, "rate_limit_error")
+        headers = raised.value.response.headers
+        assert left == 0
+        assert (headers["anthropic-ratelimit-requests-limit"], headers["retry-after"]) == ("60", "1")
+        assert headers["anthropic-ratelimit-requests-remaining"] == "0"
+        assert headers["anthropic-ratelimit-requests-reset"].endswith("Z")
+        assert headers["x-should-retry"] == "true"
+        time.sleep(int(headers["retry-after"]))
+        assert ask().parse().content[0].text == "yes"
 
 
 def test_a_full_context_is_worded_so_that_clients_compact(client, say):
