@@ -129,6 +129,7 @@ impl Gateway {
         let drain = Drain { notice: server.drain_notice, open: server.drain, closing: closing_sender };
         let file = layers.into_iter().find_map(Layer::into_file);
         let reload = Reload {
+            hangups: reload::hangups(),
             read: file.as_deref().and_then(reload::state),
             file,
             environment: environment.clone(),

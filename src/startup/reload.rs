@@ -27,6 +27,7 @@ type State = (SystemTime, u64);
 /// What is read again, and where it goes.
 pub(super) struct Reload {
     pub(super) file: Option<PathBuf>,
+    pub(super) hangups: Option<Signal>,
     /// The file as it was read last.
     pub(super) read: Option<State>,
     pub(super) environment: Environment,
@@ -41,17 +42,10 @@ pub(super) struct Reload {
 impl Reload {
     /// Reloads whenever there is a reason to.
     pub(super) async fn watch(mut self) -> Infallible {
-        let mut hangups = match signal(SignalKind::hangup()) {
-            Ok(hangups) => Some(hangups),
-            Err(error) => {
-                log::warn!("SIGHUP cannot be listened to ({error}); the file is watched all the same");
-                None
-            }
-        };
         let mut seen = self.read;
         loop {
             let asked = tokio::select! {
-                () = next(&mut hangups) => true,
+                () = next(&mut self.hangups) => true,
                 () = tokio::time::sleep(INTERVAL) => false,
             };
             let now = self.file.as_deref().and_then(state);
@@ -112,6 +106,14 @@ impl Reload {
 pub(super) fn state(file: &Path) -> Option<State> {
     let state = std::fs::metadata(file).ok()?;
     Some((state.modified().ok()?, state.len()))
+}
+
+/// Takes SIGHUP over. To be called before anybody can know that the process is there: until then SIGHUP ends it.
+pub(super) fn hangups() -> Option<Signal> {
+    let unheard = |error: &std::io::Error| {
+        log::warn!("SIGHUP cannot be listened to ({error}); the file is watched all the same");
+    };
+    signal(SignalKind::hangup()).inspect_err(unheard).ok()
 }
 
 async fn next(signals: &mut Option<Signal>) {
