@@ -105,6 +105,7 @@ impl Class {
             | Cause::Full
             | Cause::Draining
             | Cause::Closing
+            | Cause::LimitsUnknown
             | Cause::Internal => None,
         }
     }
