@@ -1,6 +1,7 @@
 //! Logs by env_logger: a line of text, or of JSON, for each record. Never a prompt, a completion or a key.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use env_logger::fmt::Formatter;
 use log::Record;
@@ -30,16 +31,32 @@ pub fn init(environment: &Environment, quiet: bool) {
 
 fn text(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
     let style = out.default_level_style(record.level());
-    write!(out, "{} {style}{:5}{style:#} {}", out.timestamp_millis(), record.level(), record.args())?;
-    let mut fields = Vec::new();
-    collect(record, &mut fields)?;
-    for (key, value) in fields {
-        match value {
-            serde_json::Value::String(text) if is_plain(&text) => write!(out, " {key}={text}")?,
-            value => write!(out, " {key}={value}")?,
+    // In one piece, and without a copy of each field: this is written for every request.
+    let mut line = String::with_capacity(512);
+    let begun = write!(line, "{} {style}{:5}{style:#} {}", out.timestamp_millis(), record.level(), record.args());
+    begun.map_err(std::io::Error::other)?;
+    record.key_values().visit(&mut TextFields(&mut line)).map_err(std::io::Error::other)?;
+    line.push('\n');
+    out.write_all(line.as_bytes())
+}
+
+/// Appends ` key=value` for each field.
+struct TextFields<'a>(&'a mut String);
+
+impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let line = &mut *self.0;
+        if value.to_u64().is_some() || value.to_bool().is_some() {
+            return Ok(write!(line, " {key}={value}")?);
         }
+        let formatted = value.to_borrowed_str().is_none().then(|| value.to_string());
+        let text = value.to_borrowed_str().or(formatted.as_deref()).unwrap_or_default();
+        match is_plain(text) {
+            true => write!(line, " {key}={text}")?,
+            false => write!(line, " {key}={}", serde_json::Value::from(text))?,
+        }
+        Ok(())
     }
-    writeln!(out)
 }
 
 fn is_plain(text: &str) -> bool {
