@@ -172,17 +172,21 @@ impl Metrics {
         });
     }
 
-    fn model(&mut self, label: ModelLabel) -> Option<&ModelSeries> {
-        let place = label.0 as usize;
-        if self.models.get(place).is_none_or(Option::is_none) {
+    /// Makes sure that a model has its series.
+    fn know_model(&mut self, label: ModelLabel) {
+        if self.models.get(label.0 as usize).is_none_or(Option::is_none) {
             self.add_model(label, self.catalog.label(label));
         }
-        self.models[place].as_ref()
+    }
+
+    fn model(&self, label: ModelLabel) -> Option<&ModelSeries> {
+        self.models.get(label.0 as usize)?.as_ref()
     }
 
     fn apply(&mut self, observation: Observation) {
         match observation {
             Observation::RequestStarted { model } => {
+                self.know_model(model);
                 if let Some(series) = self.model(model) {
                     series.inflight.inc();
                 }
@@ -230,7 +234,8 @@ impl Metrics {
         if let Some(by_key) = &mut self.by_key {
             by_key.request_ended(ended);
         }
-        let (families, catalog) = (self.families.clone(), self.catalog.clone());
+        self.know_model(ended.model);
+        let (families, catalog) = (&self.families, &self.catalog);
         let Some(series) = self.model(ended.model) else { return };
         series.inflight.dec();
         series.requests.inc();

@@ -27,7 +27,7 @@ const OVERHEAD: [f64; 11] = [5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-
 const QUEUE_WAIT: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// All families, registered.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Families {
     pub model_requests: IntCounterVec,
     pub model_errors: IntCounterVec,
