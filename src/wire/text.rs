@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::string::FromUtf8Error;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
@@ -53,7 +54,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
         let fragment = Fragment::deserialize(deserializer)?;
         Ok(Text(match fragment.0 {
             Cow::Borrowed(bytes) => decode_lossy(bytes),
-            Cow::Owned(bytes) => Cow::Owned(decode_lossy(&bytes).into_owned()),
+            Cow::Owned(bytes) => {
+                let lossy = |error: FromUtf8Error| decode_lossy(error.as_bytes()).into_owned();
+                Cow::Owned(String::from_utf8(bytes).unwrap_or_else(lossy))
+            }
         }))
     }
 }
