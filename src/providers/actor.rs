@@ -22,6 +22,7 @@ use futures_util::future::LocalBoxFuture;
 use send_wrapper::SendWrapper;
 
 use super::body::{AnswerBody, CallGuard};
+use super::pieces::Pieces;
 use super::protocol::{Answer, Call};
 use super::{Provider, client};
 use crate::error::{Cause, GatewayError};
@@ -69,7 +70,7 @@ impl Handler<Call> for ProviderActor {
         Cancellable(Box::pin(async move {
             let begun = Instant::now();
             let mut guard = CallGuard::new(provider.id, emitter.clone(), leave);
-            let answer = match request.send_body(ask.body).await {
+            let answer = match request.send_body(Pieces::of(ask.body)).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     let ours = is_own_shortage(&error);

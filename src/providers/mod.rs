@@ -7,6 +7,7 @@ mod actor;
 pub mod body;
 pub mod circuit;
 mod client;
+mod pieces;
 mod places;
 pub mod protocol;
 
