@@ -110,7 +110,8 @@ impl<'a> Session<'a> {
         }
         let begun = Instant::now();
         self.outbox.send(out.freeze()).await;
-        self.sending += begun.elapsed();
-        self.ping_at = Instant::now() + self.rules.ping_interval;
+        let taken = Instant::now();
+        self.sending += taken - begun;
+        self.ping_at = taken + self.rules.ping_interval;
     }
 }

@@ -22,6 +22,9 @@ const USAGE_GRACE: Duration = Duration::from_millis(500);
 /// provider does not close the connection.
 const END_GRACE: Duration = Duration::from_secs(10);
 
+/// What is set aside for what one piece of a provider's stream becomes, in bytes.
+const LEAST_OUT: usize = 256;
+
 /// Asks one provider after the other until one sends content. `None` when all have failed and the client has been told
 /// in its stream; an error when it can still be told by a status.
 pub(super) async fn open<'a>(
@@ -149,7 +152,11 @@ async fn read(
     }
     let mut out = BytesMut::new();
     let read = match next {
-        Ok(Ok(Ok(Some(bytes)))) => reader.bytes(&bytes, &mut out),
+        Ok(Ok(Ok(Some(bytes)))) => {
+            // A client's event is about as long as the provider's.
+            out.reserve(bytes.len().max(LEAST_OUT));
+            reader.bytes(&bytes, &mut out)
+        }
         Ok(Ok(Ok(None))) => reader.end(End::Eof, &mut out),
         Ok(Ok(Err(error))) | Err(error) => Err(error),
         // Nothing more came in the time of grace.
