@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::report::Report;
 
-const WIDTH: usize = 860;
-const LEFT: usize = 330;
+const WIDTH: usize = 900;
+const LEFT: usize = 365;
 const BAR: usize = 18;
 const GAP: usize = 16;
 const COLOURS: [&str; 5] = ["#9aa5b1", "#c2571a", "#2f6f9f", "#5b8c3a", "#7a5195"];
@@ -27,11 +27,12 @@ pub fn svg(report: &Report) -> String {
             .filter_map(|(at, contender)| Some((at, report.of(&case, contender)?.cpu()?.median)))
             .collect();
         let most = figures.iter().map(|(_, cpu)| *cpu).fold(f64::MIN_POSITIVE, f64::max);
-        let connections = case.connections;
+        let connections =
+            if case.connections == 1 { "1 connection".to_owned() } else { format!("{} connections", case.connections) };
         let _ = writeln!(bars, "<text x=\"12\" y=\"{}\">{}</text>", y + BAR - 4, escaped(case.about));
         let _ = writeln!(
             bars,
-            "<text x=\"12\" y=\"{}\" class=\"small\">{connections} connections, us for each {}</text>",
+            "<text x=\"12\" y=\"{}\" class=\"small\">{connections}, us for each {}</text>",
             y + 2 * BAR - 4,
             case.unit()
         );
