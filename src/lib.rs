@@ -6,7 +6,8 @@
 //! ```text
 //! client ─▶ handlers ─▶ dispatch ─────────────▶ providers::actor ─▶ awc pool ─▶ provider
 //!            key, body    parse, catalog,         one for each
-//!                         validate, routes        provider and worker
+//!                         validate, limits,       provider and worker
+//!                         routes, retries
 //!                            │    ▲                                              │
 //!                            ▼    └──── translate::{response, stream, error} ◀───┘
 //! client ◀─ handlers ◀─ dispatch::relay
@@ -18,7 +19,8 @@
 //! | room | must not know |
 //! |---|---|
 //! | `handlers` | OpenAI's types, awc, prometheus, the keys of providers |
-//! | `catalog` | HTTP, actors, JSON |
+//! | `catalog`, `dispatch::rules` | HTTP, actors, JSON |
+//! | `limits` | HTTP, providers, what was asked |
 //! | `providers` | actix-web's requests and responses, prometheus, how a field is mapped |
 //! | `translate`, `wire` | actix, awc, tokio, clock, environment, logging, *which* provider it is |
 //! | `metrics` | prompts, bodies, keys; any label that is a client's text |

@@ -1,8 +1,9 @@
 //! One request over its routes: parse, find the model, ask its providers in order, answer.
 //!
-//! Which provider is asked when is the business of `attempts`, by the `rules`. A request is one future, polled by the client's connection: when the client goes, the future is dropped and
-//! with it the call to the provider. What it writes goes through a [`relay`]; when the status of a stream is
-//! settled, and what is said in silence, is the `session`'s business; what is counted, the `scope`'s.
+//! Which provider is asked when is the business of `attempts`, by the `rules`. A request is one future, polled by
+//! the client's connection: when the client goes, the future is dropped and with it the call to the provider. What it
+//! writes goes through a [`relay`]; when the status of a stream is settled, and what is said in silence, is the
+//! `session`'s business; what is counted, the `scope`'s.
 
 mod attempts;
 pub mod closing;
