@@ -6,7 +6,7 @@
 #   SLACK_WEBHOOK_URL              critical alerts and warnings
 #   WEBHOOK_URL, WEBHOOK_TOKEN     the same, as JSON with `Authorization: Bearer`
 #   EMAIL_TO, EMAIL_FROM, SMTP_SMARTHOST (HOST:PORT), SMTP_USERNAME, SMTP_PASSWORD    the same, by e-mail with TLS
-#   WATCHDOG_URL                   is called every two minutes; should raise the alarm when it is not
+#   WATCHDOG_URL                   is called about every two minutes; should raise the alarm when it is not
 #   EXTERNAL_URL                   where people reach Alertmanager, for links
 #   HOST, PORT                     where to listen; every address, 9093
 #   ALERTMANAGER_RUN, ALERTMANAGER_DATA   folders for what is written here, and for silences
@@ -45,6 +45,11 @@ if [ -n "${PAGERDUTY_ROUTING_KEY:-}" ]; then
 fi
 if [ -n "${SLACK_WEBHOOK_URL:-}" ]; then
     on="$on slack"
+    case $SLACK_WEBHOOK_URL in
+        *[[:space:]]*) die "SLACK_WEBHOOK_URL has blanks in it" ;;
+        https://*) ;;
+        *) die "SLACK_WEBHOOK_URL must begin with https://" ;;
+    esac
     secret slack_webhook_url "$SLACK_WEBHOOK_URL"
 fi
 if [ -n "${WEBHOOK_URL:-}" ]; then

@@ -113,7 +113,10 @@ impl Attempts {
                 Ok(after)
             }
             Next::GoOn => {
-                let Some(route) = self.others.pop() else { return Err(self.told(error)) };
+                let Some(route) = self.others.pop() else {
+                    log::warn!("provider {} failed ({cause:?}), and no route is left", name(provider));
+                    return Err(self.told(error));
+                };
                 log::warn!("provider {} failed ({cause:?}), going on with {}", name(provider), name(route.provider));
                 dispatcher.emitter.record(Observation::Fallback { from: provider, to: route.provider });
                 self.enter(route);

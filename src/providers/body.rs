@@ -53,6 +53,10 @@ impl AnswerBody {
 
     /// The next bytes; `None` at a clean end. Safe to drop and call again.
     pub async fn next(&mut self) -> Result<Option<Bytes>, GatewayError> {
+        if self.ended {
+            // awc's body must not be asked again.
+            return Ok(None);
+        }
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             // A timer would come second to bytes that are there already, as long as they keep coming.
@@ -134,11 +138,11 @@ impl AnswerBody {
     /// Reads what is left after a whole answer, apart from the request, so that the connection can serve again. Where
     /// calls are bounded, it is closed unless its end has come already: the next call must not wait for it.
     pub fn release(mut self) {
-        if self.guard.leave.place.is_some() {
-            while let Some(Ok(Some(_))) = self.next().now_or_never() {}
+        if self.ended {
             return;
         }
-        if self.ended {
+        if self.guard.leave.place.is_some() {
+            while let Some(Ok(Some(_))) = self.next().now_or_never() {}
             return;
         }
         actix_rt::spawn(async move {

@@ -187,3 +187,22 @@ fn an_answer_that_does_not_end_keeps_no_place() {
     provider.accept().say("two");
     assert_eq!(call.reply().said(), "two");
 }
+
+#[test]
+fn a_failure_of_a_bounded_provider_is_told_as_any_other() {
+    let provider = Provider::start();
+    let gateway = bounded(&provider, "max_concurrent = 2").start();
+    for (status, kind, told) in [
+        (429, "rate_limit_error", 429),
+        (503, "overloaded_error", 529),
+        (402, "api_error", 502),
+        (500, "api_error", 502),
+    ] {
+        for body in both_ways("Hi") {
+            let call = gateway.send(&body);
+            provider.accept().fail(status, "no");
+            call.reply().assert_error_of("scripted", told, kind, status != 402);
+        }
+    }
+    assert_eq!(gateway.metrics().sum("gateway_provider_inflight"), 0.0);
+}

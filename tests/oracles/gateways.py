@@ -80,6 +80,8 @@ def _config(settings: tuple[Any, ...], cases: list[Case], provider: str) -> str:
     unsupported, tool_buffer, max_line = settings
     parts = [
         f'[translation]\nunsupported = "{unsupported}"\n',
+        # Each case is played several times, and its provider fails each time.
+        "[retry]\nmax_attempts = 1\n",
         f'[stream]\nmax_tool_buffer = "{tool_buffer}B"\nmax_line = "{max_line}B"\n',
     ]
     for case in cases:
@@ -90,6 +92,7 @@ def _config(settings: tuple[Any, ...], cases: list[Case], provider: str) -> str:
             "base_url": f"{provider}/{case.folder}/{case.name}/v1",
             "dialect_overrides": options.with_,
             "extra_body": options.extra_body,
+            "breaker": {"min_requests": 1_000_000},
         }
         parts.append("[[providers]]\n" + _lines(fields))
     for case in cases:

@@ -18,7 +18,7 @@ def panel(kind, title, description, unit, *targets, width=12, height=8, runbook=
         "datasource": DATASOURCE,
         "gridPos": {"h": height, "w": width},
         "fieldConfig": {
-            "defaults": {"unit": unit, "noValue": "No traffic", "color": {"mode": "palette-classic"}, "custom": {}},
+            "defaults": {"unit": unit, "noValue": "No data", "color": {"mode": "palette-classic"}, "custom": {}},
             "overrides": [],
         },
         "options": {},
@@ -122,7 +122,7 @@ def heatmap(title, description, unit, expr, **rest):
     made = panel("heatmap", title, description, unit, (expr, "{{le}}"), **rest)
     made["targets"][0]["format"] = "heatmap"
     made["fieldConfig"]["defaults"] = {
-        "noValue": "No traffic",
+        "noValue": "No data",
         "unit": unit,
         "custom": {
             "hideFrom": {"legend": False, "tooltip": False, "viz": False},

@@ -154,7 +154,7 @@ def saturation():
 
 
 def scrape():
-    yield stat(
+    gateways = stat(
         "Gateways that can be scraped",
         "Replicas that are up, and that are not.",
         "short",
@@ -164,6 +164,14 @@ def scrape():
         height=6,
         runbook="GatewayAbsent",
     )
+    steps = [{"color": "green", "value": None}, {"color": "red", "value": 1}]
+    gateways["fieldConfig"]["overrides"].append(
+        {
+            "matcher": {"id": "byName", "options": "down"},
+            "properties": [{"id": "thresholds", "value": {"mode": "absolute", "steps": steps}}],
+        }
+    )
+    yield gateways
     yield stat(
         "Streams out of order",
         "Streams in which the gateway broke the order of events since it was started. Anything but 0 is a bug.",
