@@ -12,7 +12,7 @@ use crate::metrics::emitter::Emitter;
 use crate::metrics::observation::{Bill, Observation, Outcome, RequestEnded};
 use crate::translate::usage::Tally;
 
-/// More than any answer costs, in US dollars: a provider's figure beyond it is nonsense, which would stay in the sums.
+/// More than any answer costs, in US dollars: a figure beyond it is nonsense, which would stay in the sums.
 const MAX_COST: f64 = 10_000.0;
 
 /// A request for a known model, from its beginning to its end. Dropped before its end, it was cancelled.
@@ -160,7 +160,7 @@ impl<'a> Scope<'a> {
                 + usage.output_tokens as f64 * price.output
                 + usage.cache_read_input_tokens as f64 * price.cache_read
                 + usage.cache_creation_input_tokens as f64 * price.cache_write;
-            dollars / 1e6
+            (dollars / 1e6).min(MAX_COST)
         };
         let told = tally.cost.filter(|cost| (0.0..=MAX_COST).contains(cost));
         told.or_else(|| self.price.map(from_price))

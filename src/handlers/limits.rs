@@ -1,11 +1,14 @@
 //! Anthropic's headers that tell how the limits of a key stand.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
 use crate::limits::meter::{Level, Standing};
+
+/// No reset is named later than this.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Adds them for each limit that the key has.
 pub fn show(response: &mut HttpResponse, standing: &Standing) {
@@ -39,8 +42,8 @@ fn show_one(response: &mut HttpResponse, [limit, remaining, reset]: [&'static st
     };
     set(limit, HeaderValue::from(level.limit));
     set(remaining, HeaderValue::from(level.remaining));
-    // Rounded up: at the time that is named it is full.
-    let full_at = SystemTime::now().checked_add(level.full_in + std::time::Duration::from_millis(999));
+    // Rounded up: at the time that is named it is full. A bucket that was overdrawn beyond all measure says a day.
+    let full_at = SystemTime::now().checked_add(level.full_in.min(LONGEST) + Duration::from_millis(999));
     let full_at = full_at.map(|at| humantime::format_rfc3339_seconds(at).to_string());
     if let Some(Ok(value)) = full_at.map(HeaderValue::try_from) {
         set(reset, value);

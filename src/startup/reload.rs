@@ -9,7 +9,7 @@ use actix::Addr;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Options;
-use super::guard::{no_keys, refuse_to_be_open, report_missing_keys};
+use super::guard::{no_keys, report_missing_keys};
 use crate::auth::KeyRing;
 use crate::catalog::Catalog;
 use crate::config::Settings;
@@ -64,15 +64,16 @@ impl Reload {
             Ok(loaded) => loaded,
             Err(mistakes) => return log::error!("nothing was reloaded: {mistakes}"),
         };
-        if let Err(error) = refuse_to_be_open(&settings, &secrets, self.options) {
-            return log::error!("nothing was reloaded: {error}");
-        }
         if let Some(provider) = self.unknown_provider(&settings) {
             return log::error!(
                 "nothing was reloaded: models have routes to {provider}, which this process does not know; start it anew"
             );
         }
-        self.keys.replace(&secrets.client_keys, &settings.auth, no_keys(&settings, &secrets));
+        let without = no_keys(&settings, &secrets);
+        if without && !self.options.insecure {
+            log::warn!("no client key is left: every request is refused");
+        }
+        self.keys.replace(&secrets.client_keys, &settings.auth, without && self.options.insecure);
         self.catalog.replace_models(&settings.models);
         self.metrics.do_send(Reloaded);
         report_missing_keys(&self.running, &self.catalog);

@@ -203,3 +203,19 @@ fn failures_are_in_the_usage() {
     let text = usage.text();
     assert!(text.contains("\"key\":\"one\"") && text.contains("\"errors\":1"), "{text}");
 }
+
+/// A provider that counts beyond all measure must not take the key's answers with it.
+#[test]
+fn an_absurd_count_of_tokens_costs_the_key_its_tokens_and_nothing_else() {
+    let provider = Provider::start();
+    let gateway = limited(&provider, "output_tokens_per_minute = 1").start();
+    let call = send(&gateway, "one");
+    let mut body = crate::harness::provider::completion("Hi");
+    body["usage"] = json!({"prompt_tokens": 1, "completion_tokens": 1_000_000_000_000_u64});
+    provider.accept().json(200, &body);
+    assert_eq!(call.reply().status, 200);
+    let reply = send(&gateway, "one").reply();
+    reply.assert_error(429, "rate_limit_error", true);
+    assert_eq!(reply.header("retry-after"), Some("86400"), "a day at most");
+    served(&gateway, &provider, "two");
+}

@@ -199,3 +199,14 @@ fn reloads_under_load_lose_no_request() {
         assert!(count > 20, "{count}");
     });
 }
+
+#[test]
+fn the_last_key_can_be_taken_back() {
+    let provider = Provider::start();
+    let more = |keys: &str| setup(&provider, keys, MODEL).without_environment("GATEWAYZ_API_KEYS");
+    let running = Running::start(&more(&key("old", "")));
+    running.write(&more(""));
+    running.hang_up("no client key is left");
+    running.ask("old", MODEL).ask().assert_error(401, "authentication_error", false);
+    running.ask("", MODEL).ask().assert_error(401, "authentication_error", false);
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError, RedisResult};
 
@@ -223,10 +223,12 @@ async fn renew(
     scripts: &Scripts,
     open: Vec<(Arc<str>, Vec<LeaseId>)>,
 ) -> RedisResult<()> {
-    for (key, leases) in open {
-        scripts.renew(&key, &leases).invoke_async::<()>(connection).await?;
-    }
-    Ok(())
+    // All in one turn: one that waited for the others could bring back the lease of a request that has ended meanwhile.
+    let one = |(key, leases): &(Arc<str>, Vec<LeaseId>)| {
+        let (mut connection, call) = (connection.clone(), scripts.renew(key, leases));
+        async move { call.invoke_async::<()>(&mut connection).await }
+    };
+    try_join_all(open.iter().map(one)).await.map(drop)
 }
 
 /// Writes the batches; gives back those that have no receipt, and why.
