@@ -8,7 +8,7 @@ use rand::Rng;
 use super::rules::{Attempt, Next, next};
 use super::{Asked, Dispatcher, Prepared, prepare};
 use crate::catalog::Route;
-use crate::error::GatewayError;
+use crate::error::{Cause, GatewayError};
 use crate::metrics::observation::{Observation, Rejection, RetryReason};
 use crate::providers::protocol::Ask;
 
@@ -104,6 +104,9 @@ impl Attempts {
         let name = |id| dispatcher.catalog.provider_name(id);
         // The cause only: a provider's own words may repeat the prompt.
         let cause = error.cause;
+        if cause == Cause::ProviderAccount {
+            dispatcher.emitter.record(Observation::AccountRefused { provider });
+        }
         match next(&dispatcher.retry, attempt) {
             Next::Retry { after, reason } => {
                 log::info!("provider {} failed ({cause:?}), asking again in {after:?}", name(provider));

@@ -98,6 +98,7 @@ impl Metrics {
             }
             families.provider_latency.with_label_values(&[provider]);
             families.provider_queue_wait.with_label_values(&[provider]);
+            families.provider_account_refusals.with_label_values(&[provider]);
             families.provider_inflight.with_label_values(&[provider]);
         }
         for reason in Rejection::ALL {
@@ -212,6 +213,10 @@ impl Metrics {
             Observation::Retry { provider, reason } => {
                 let name = self.catalog.provider_name(provider);
                 self.families.retries.with_label_values(&[name, reason.as_str()]).inc();
+            }
+            Observation::AccountRefused { provider } => {
+                let name = self.catalog.provider_name(provider);
+                self.families.provider_account_refusals.with_label_values(&[name]).inc();
             }
             Observation::QueueWait { provider, waited } => {
                 let name = self.catalog.provider_name(provider);

@@ -47,6 +47,7 @@ pub struct Families {
     pub provider_requests: IntCounterVec,
     pub provider_latency: HistogramVec,
     pub provider_inflight: IntGaugeVec,
+    pub provider_account_refusals: IntCounterVec,
     pub provider_queue_wait: HistogramVec,
     pub retries: IntCounterVec,
     pub fallbacks: IntCounterVec,
@@ -212,6 +213,11 @@ impl Families {
             provider_inflight: make.gauge(
                 "gateway_provider_inflight",
                 "Calls to a provider that are open now.",
+                &["provider"],
+            )?,
+            provider_account_refusals: make.counter(
+                "gateway_provider_account_refusals_total",
+                "Calls that a provider refused because of the gateway's key or credit there.",
                 &["provider"],
             )?,
             provider_queue_wait: make.histogram(

@@ -41,6 +41,10 @@ pub enum Observation {
         provider: ProviderId,
         reason: RetryReason,
     },
+    /// A provider refused our key or our credit.
+    AccountRefused {
+        provider: ProviderId,
+    },
     /// A request had its turn at a provider whose calls are bounded, or gave up after this time.
     QueueWait {
         provider: ProviderId,

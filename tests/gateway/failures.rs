@@ -47,6 +47,27 @@ fn a_prompt_over_the_context_is_told_in_anthropics_words() {
     }
 }
 
+/// Also when the next route answers: it must not go unnoticed until that one fails too.
+#[test]
+fn trouble_with_the_providers_account_is_counted_by_itself() {
+    let (first, second) = (Provider::start(), Provider::start());
+    let gateway = Setup::default()
+        .provider("first", &first.url())
+        .provider("second", &second.url())
+        .model(MODEL, &["first", "second"], "upstream")
+        .start();
+    for body in both_ways("Hi") {
+        let call = gateway.send(&body);
+        first.accept().fail(402, "top up");
+        second.accept().fail(400, "wrong");
+        assert_eq!(call.reply().status, 400);
+    }
+    let refusals = |provider: &str| {
+        gateway.metrics().get(&format!("gateway_provider_account_refusals_total{{provider=\"{provider}\"}}"))
+    };
+    assert_eq!((refusals("first"), refusals("second")), (Some(2.0), Some(0.0)));
+}
+
 /// T60: it is not the client's key that is wrong.
 #[test]
 fn trouble_with_the_providers_account_is_not_the_clients_and_is_not_shown() {

@@ -64,6 +64,14 @@ def providers():
         width=8,
     )
     yield graph(
+        "Refused for our account",
+        "Calls per second that a provider refused because of our key or credit there.",
+        "reqps",
+        (rate("gateway_provider_account_refusals_total", "provider", PROVIDER), "{{provider}}"),
+        width=8,
+        runbook="ProviderAccountRefused",
+    )
+    yield graph(
         "Fallbacks",
         "Times per second that a request went on to the next provider because one failed.",
         "reqps",
