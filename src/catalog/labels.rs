@@ -53,9 +53,12 @@ impl Labels {
         self.names.get(label.0 as usize).map_or(OTHER, |label| label.name.as_str())
     }
 
+    /// Those of the configuration's models. Not [`OTHER`]: where nobody asks for what it stands for, its series would
+    /// be idle for ever, and every ratio over them no number.
     pub(super) fn fixed(&self) -> Vec<(ModelLabel, String)> {
         let all = (0u32..).map(ModelLabel).zip(&self.names);
-        all.filter(|(_, label)| label.fixed).map(|(number, label)| (number, label.name.clone())).collect()
+        let fixed = all.filter(|(_, label)| label.fixed && label.name != OTHER);
+        fixed.map(|(number, label)| (number, label.name.clone())).collect()
     }
 }
 
