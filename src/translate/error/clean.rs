@@ -10,9 +10,9 @@ const SECRET_PREFIXES: [&str; 6] = ["sk-", "rc_", "gw_live_", "key-", "org-", "p
 
 /// The message in one line, cut to a bearable length. Without control characters: it is read in terminals.
 pub(super) fn cleaned(message: &str) -> String {
-    let words: Vec<&str> = message.split_whitespace().map(clean_word).collect();
-    let mut text = words.join(" ");
-    text.retain(|c| !c.is_control());
+    // First of all, or one in the middle of an address would hide it.
+    let plain: String = message.chars().filter(|c| c.is_whitespace() || !c.is_control()).collect();
+    let text = plain.split_whitespace().map(clean_word).collect::<Vec<_>>().join(" ");
     match text.char_indices().nth(MAX_MESSAGE) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -50,6 +50,7 @@ mod tests {
     #[test]
     fn control_characters_are_taken_out() {
         assert_eq!(cleaned("first\r\nsecond\0\u{1b}[31m\u{7}\u{9b}2J third"), "first second[31m2J third");
+        assert_eq!(cleaned("see https:\u{12}//example.com and s\0k-abcd"), "see [url] and [key]");
     }
 
     #[test]
