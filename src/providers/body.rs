@@ -54,7 +54,6 @@ impl AnswerBody {
     /// The next bytes; `None` at a clean end. Safe to drop and call again.
     pub async fn next(&mut self) -> Result<Option<Bytes>, GatewayError> {
         if self.ended {
-            // awc's body must not be asked again.
             return Ok(None);
         }
         let left = self.deadline.saturating_duration_since(Instant::now());
@@ -64,13 +63,13 @@ impl AnswerBody {
         }
         let next = match tokio::time::timeout(self.idle_timeout.min(left), self.bytes.next()).await {
             Ok(next) => next,
-            Err(_) if left <= self.idle_timeout => {
-                return Err(took_too_long());
-            }
+            Err(_) if left <= self.idle_timeout => return Err(took_too_long()),
             Err(_) => {
                 return Err(GatewayError::new(Cause::Timeout, "The provider fell silent in the middle of its answer"));
             }
         };
+        // After its end or an error, awc's body must not be asked again.
+        self.ended = !matches!(next, Some(Ok(_)));
         match next {
             Some(Ok(bytes)) => {
                 self.missing = self.missing.map(|missing| missing.saturating_sub(bytes.len() as u64));
@@ -84,10 +83,7 @@ impl AnswerBody {
             None if self.missing.is_some_and(|missing| missing > 0) => {
                 Err(GatewayError::new(Cause::Interrupted, "The provider broke off in the middle of its answer"))
             }
-            None => {
-                self.ended = true;
-                Ok(None)
-            }
+            None => Ok(None),
         }
     }
 

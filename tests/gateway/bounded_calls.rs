@@ -202,6 +202,9 @@ fn a_failure_of_a_bounded_provider_is_told_as_any_other() {
             let call = gateway.send(&body);
             provider.accept().fail(status, "no");
             call.reply().assert_error_of("scripted", told, kind, status != 402);
+            let call = gateway.send(&body);
+            provider.accept().raw(format!("HTTP/1.1 {status} Cut\r\ncontent-length: 1000\r\n\r\n{{"));
+            call.reply().assert_error_of("scripted", told, kind, status != 402);
         }
     }
     assert_eq!(gateway.metrics().sum("gateway_provider_inflight"), 0.0);
