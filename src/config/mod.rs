@@ -56,7 +56,8 @@ pub struct Server {
     pub max_connections: usize,
     /// The most requests and open streams at once, over all workers; more are told to come again.
     pub max_inflight: usize,
-    /// How long a client may take to send the head of its request.
+    /// How long a client may take to send the first head on a connection. Later ones have no time of their own, which is
+    /// why only clients with a key keep a connection.
     #[serde(with = "humantime_serde")]
     pub client_header_timeout: Duration,
     /// How long a client may take to send the body of its request, in all.

@@ -183,14 +183,17 @@ fn no_route(model: &str) -> GatewayError {
 
 /// The answer for a model that no entry of the catalog takes.
 pub fn unknown_model(asked: &str) -> GatewayError {
-    let name: String = asked.chars().take(200).collect();
-    GatewayError::new(Cause::UnknownModel, format!("model: {name}"))
+    GatewayError::new(Cause::UnknownModel, format!("model: {}", shown(asked)))
 }
 
 /// The answer for a model that the client's key may not ask for.
 pub fn forbidden_model(asked: &str) -> GatewayError {
-    let name: String = asked.chars().take(200).collect();
-    GatewayError::new(Cause::Forbidden, format!("this key may not use the model {name}"))
+    GatewayError::new(Cause::Forbidden, format!("this key may not use the model {}", shown(asked)))
+}
+
+/// As much of a client's text as an error repeats.
+fn shown(asked: &str) -> String {
+    asked.chars().take(200).collect()
 }
 
 /// The prefix and 24 characters of base62.
