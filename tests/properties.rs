@@ -15,6 +15,8 @@ use gatewayz::translate::request::Target;
 use gatewayz::translate::response::Context;
 use gatewayz::translate::tools::ToolNames;
 use gatewayz::translate::{self, parse, validate};
+use gatewayz::wire::anthropic::request::MessagesRequest;
+use gatewayz::wire::json as reader;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Map, Value, json};
@@ -93,6 +95,25 @@ fn is_answered(body: &str) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+/// The fast reader takes nothing that serde_json refuses, and gives the same.
+fn is_read_the_same(body: &str) -> Result<bool, TestCaseError> {
+    let Some(fast) = reader::from_str::<MessagesRequest<'_>>(body) else { return Ok(false) };
+    let slow = serde_json::from_str::<MessagesRequest<'_>>(body);
+    prop_assert!(slow.is_ok(), "{slow:?}: {body}");
+    prop_assert_eq!(format!("{fast:?}"), format!("{:?}", slow.unwrap()));
+    Ok(true)
+}
+
+#[test]
+fn the_fast_reader_takes_what_clients_send() {
+    let bodies: Vec<String> = REQUESTS.iter().map(Value::to_string).collect();
+    let taken = |body: &&String| is_read_the_same(body).unwrap_or_else(|error| panic!("{error}"));
+    let taken: Vec<&String> = bodies.iter().filter(taken).collect();
+    for body in bodies.iter().filter(|body| !taken.contains(body)) {
+        assert!(serde_json::from_str::<MessagesRequest<'_>>(body).is_err(), "left to serde_json: {body}");
+    }
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -315,6 +336,20 @@ proptest! {
         let place = place.get(&places(&request)).clone();
         *request.pointer_mut(&place).unwrap() = change;
         is_answered(&request.to_string())?;
+    }
+
+    #[test]
+    fn any_change_of_bytes_is_read_the_same(
+        which in any::<Index>(),
+        changes in prop::collection::vec((any::<Index>(), 0usize..8, "[\\]\\[{}:,\"\\\\u0-9a-fdD8nt\u{0}-\u{1f} é😀.eE+-]{0,6}"), 1..4),
+    ) {
+        let mut body: Vec<char> = which.get(&REQUESTS).to_string().chars().collect();
+        for (place, gone, new) in changes {
+            let at = place.index(body.len() + 1);
+            let end = (at + gone).min(body.len());
+            body.splice(at..end, new.chars());
+        }
+        is_read_the_same(&String::from_iter(body))?;
     }
 
     #[test]

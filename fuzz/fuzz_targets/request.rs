@@ -1,4 +1,5 @@
-//! Any bytes as the body of a Messages request: refused, or translated into JSON for every dialect.
+//! Any bytes as the body of a Messages request: refused, or translated into JSON for every dialect. Whatever the fast
+//! reader takes, serde_json reads the same.
 #![no_main]
 
 use gatewayz::tokens::estimate_request;
@@ -7,9 +8,15 @@ use gatewayz::translate::dropped::Unsupported;
 use gatewayz::translate::reasoning::Signer;
 use gatewayz::translate::request::{Target, request};
 use gatewayz::translate::{parse, validate};
+use gatewayz::wire::anthropic::request::MessagesRequest;
+use gatewayz::wire::json;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
+    if let Some(fast) = std::str::from_utf8(body).ok().and_then(json::from_str::<MessagesRequest<'_>>) {
+        let slow: MessagesRequest<'_> = serde_json::from_slice(body).expect("what the fast reader takes");
+        assert_eq!(format!("{fast:?}"), format!("{slow:?}"));
+    }
     let Ok(parsed) = parse::request(body) else { return };
     let valid = validate::messages(&parsed).is_ok();
     estimate_request(&parsed);

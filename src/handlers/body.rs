@@ -37,6 +37,7 @@ impl App {
 /// nobody is left to tell.
 struct Reading<'a> {
     app: &'a App,
+    announced: usize,
     body: BytesMut,
     too_large: bool,
     whole: bool,
@@ -44,12 +45,13 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn of(app: &'a App, request: &HttpRequest) -> Self {
-        let announced: Option<usize> =
-            request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let announced = request.headers().get(header::CONTENT_LENGTH);
+        let announced: usize = announced.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or_default();
         Reading {
             app,
-            body: BytesMut::with_capacity(announced.unwrap_or(0).min(FIRST_BUFFER)),
-            too_large: announced.is_some_and(|length| length > app.max_body),
+            announced,
+            body: BytesMut::with_capacity(announced.min(FIRST_BUFFER)),
+            too_large: announced > app.max_body,
             whole: false,
         }
     }
@@ -63,6 +65,10 @@ impl<'a> Reading<'a> {
             read = read.saturating_add(bytes.len());
             self.too_large |= read > self.app.max_body;
             if !self.too_large {
+                if self.body.capacity() - self.body.len() < bytes.len() {
+                    // It is meant seriously. What is set aside takes memory only when it is written to.
+                    self.body.reserve(self.announced.saturating_sub(self.body.len()).max(bytes.len()));
+                }
                 self.body.extend_from_slice(&bytes);
             } else if read > self.app.max_body.saturating_mul(2) {
                 break;

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use super::walk::{self, Measure};
 use super::{estimate, media};
 use crate::wire::anthropic::request::MessagesRequest;
+use crate::wire::prose::Prose;
 
 /// What one request may have counted, in bytes of text; the rest is estimated. Nobody's context holds more, and
 /// the longest of such counts takes seconds.
@@ -37,6 +38,10 @@ impl Measure for Exact {
             rest = after;
         }
         tokens
+    }
+
+    fn prose(&self, text: &Prose<'_>) -> u64 {
+        self.text(&text.read())
     }
 
     fn pdf(&self, base64: &str) -> u64 {

@@ -3,29 +3,18 @@
 
 mod exact;
 mod media;
+mod sample;
 mod text;
 mod walk;
 
 pub use self::exact::count_request;
+use self::sample::Sample;
 pub use self::text::{Estimator, estimate};
-use self::walk::Measure;
 use crate::wire::anthropic::request::MessagesRequest;
 
 /// Input tokens of a whole request: system, tools and every block. Cheap enough for every request.
 pub fn estimate_request(request: &MessagesRequest<'_>) -> u64 {
-    walk::total(request, &Cheap)
-}
-
-struct Cheap;
-
-impl Measure for Cheap {
-    fn text(&self, text: &str) -> u64 {
-        estimate(text)
-    }
-
-    fn pdf(&self, base64: &str) -> u64 {
-        media::pdf_by_size(base64)
-    }
+    walk::total(request, &Sample::new())
 }
 
 #[cfg(test)]

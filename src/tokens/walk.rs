@@ -2,6 +2,7 @@
 
 use super::media;
 use crate::wire::anthropic::request::{Block, Content, MessagesRequest, Source, SourceObject};
+use crate::wire::prose::Prose;
 
 /// Tokens that surround every message, and every tool.
 pub(super) const PER_MESSAGE: u64 = 4;
@@ -10,6 +11,9 @@ pub(super) const PER_MESSAGE: u64 = 4;
 pub(super) trait Measure {
     /// Tokens of a text.
     fn text(&self, text: &str) -> u64;
+    /// Tokens of a text that has not been read.
+    fn prose(&self, text: &Prose<'_>) -> u64;
+
     /// Tokens of a PDF in base64.
     fn pdf(&self, base64: &str) -> u64;
 }
@@ -20,7 +24,7 @@ pub(super) fn total(request: &MessagesRequest<'_>, measure: &impl Measure) -> u6
     let system = request.system.as_ref().map_or(0, |system| walk.content(system));
     let tools = request.tools.iter().map(|tool| {
         let schema = tool.input_schema.map_or(0, |schema| measure.text(schema.get()));
-        PER_MESSAGE + walk.text(tool.name.as_deref()) + walk.text(tool.description.as_deref()) + schema
+        PER_MESSAGE + walk.text(tool.name.as_deref()) + walk.prose(tool.description.as_ref()) + schema
     });
     let messages = request.messages.iter().map(|message| PER_MESSAGE + walk.content(&message.content));
     (system + tools.sum::<u64>() + messages.sum::<u64>()).max(1)
@@ -35,9 +39,13 @@ impl<M: Measure> Walk<'_, M> {
         text.map_or(0, |text| self.measure.text(text))
     }
 
+    fn prose(&self, text: Option<&Prose<'_>>) -> u64 {
+        text.map_or(0, |text| self.measure.prose(text))
+    }
+
     fn content(&self, content: &Content<'_>) -> u64 {
         match content {
-            Content::Text(text) => self.measure.text(text),
+            Content::Text(text) => self.measure.prose(text),
             Content::Blocks(blocks) => blocks.iter().map(|block| self.block(block)).sum(),
             Content::Opaque => 0,
         }
@@ -50,8 +58,9 @@ impl<M: Measure> Walk<'_, M> {
             (Some(Source::Name(name)), _) => self.measure.text(name),
             (None, _) => 0,
         };
-        let texts = [&block.text, &block.thinking, &block.name, &block.title, &block.context];
+        let texts = [&block.thinking, &block.name, &block.title, &block.context];
         source
+            + self.prose(block.text.as_ref())
             + texts.into_iter().map(|text| self.text(text.as_deref())).sum::<u64>()
             + block.input.map_or(0, |input| self.measure.text(input.get()))
             + block.content.as_ref().map_or(0, |content| self.content(content))

@@ -1,7 +1,6 @@
 //! Reading a request body, and saying where a mistake is as Anthropic does.
 //!
-//! The good case is read once, without looking for paths; only a body that fails is read again to find the
-//! place.
+//! The good case is read once, without looking for paths; only a body that fails is read again to find the place.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,13 +8,17 @@ use serde_path_to_error::Segment;
 
 use super::invalid::Invalid;
 use crate::wire::anthropic::request::{Content, MessagesRequest};
+use crate::wire::json;
 
 /// Reads the body of a Messages request.
 pub fn request(body: &[u8]) -> Result<MessagesRequest<'_>, Invalid> {
-    if std::str::from_utf8(body).is_err() {
+    let Ok(text) = std::str::from_utf8(body) else {
         return Err(Invalid::new("body", "the request body is not valid UTF-8"));
-    }
-    serde_json::from_slice(body).map_err(|_| named_mistake(body))
+    };
+    let read = || serde_json::from_str(text).map_err(|_| named_mistake(body));
+    let mut request: MessagesRequest<'_> = json::from_str(text).map_or_else(read, Ok)?;
+    request.size = body.len();
+    Ok(request)
 }
 
 fn named_mistake(body: &[u8]) -> Invalid {

@@ -12,7 +12,9 @@ use super::dialect::Dialect;
 use super::dropped::Dropped;
 use super::invalid::Invalid;
 use crate::wire::anthropic::request::{MessagesRequest, Tool, ToolChoice};
+use crate::wire::json;
 use crate::wire::openai::request as openai;
+use crate::wire::prose::Prose;
 use crate::wire::text::Text;
 
 /// The longest function name that OpenAI-compatible providers take.
@@ -68,10 +70,11 @@ pub fn definitions<'a>(
     for (index, tool) in request.tools.iter().enumerate() {
         if let Some(schema) = tool.input_schema {
             let schema = complete_schema(schema, index)?;
-            functions.push(definition(tool, schema, tool.description.as_deref(), dialect, dropped));
+            let description = tool.description.as_ref().map(Prose::reborrow);
+            functions.push(definition(tool, schema, description, dialect, dropped));
         } else if let Some(typed) = ClientTool::of(tool) {
             let schema = RawValue::from_string(typed.schema.to_owned()).expect("built-in schemas are JSON");
-            functions.push(definition(tool, Cow::Owned(schema), Some(typed.description), dialect, dropped));
+            functions.push(definition(tool, Cow::Owned(schema), Some(typed.description.into()), dialect, dropped));
         } else if dialect.web_plugin && tool.kind.as_deref().is_some_and(|kind| kind.starts_with("web_search_")) {
             plugins.push(openai::Plugin {
                 id: "web",
@@ -90,7 +93,7 @@ pub fn definitions<'a>(
 fn definition<'a>(
     tool: &'a Tool<'a>,
     parameters: Cow<'a, RawValue>,
-    description: Option<&'a str>,
+    description: Option<Prose<'a>>,
     dialect: &Dialect,
     dropped: &mut Dropped,
 ) -> openai::ToolDefinition<'a> {
@@ -116,7 +119,8 @@ fn definition<'a>(
 /// The schema as it came, with `type: object` and `properties` added where they are absent or null (T38).
 fn complete_schema(schema: &RawValue, index: usize) -> Result<Cow<'_, RawValue>, Invalid> {
     let invalid = |_| Invalid::new(format!("tools.{index}.custom.input_schema"), "Input should be a valid dictionary");
-    let Fields(mut fields) = serde_json::from_str(schema.get()).map_err(invalid)?;
+    let read = || serde_json::from_str(schema.get()).map_err(invalid);
+    let Fields(mut fields) = json::from_str(schema.get()).map_or_else(read, Ok)?;
     if let Some((_, kind)) = fields.iter().find(|(key, _)| key.as_str() == "type")
         && !matches!(kind.get(), r#""object""# | "null")
     {

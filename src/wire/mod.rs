@@ -6,6 +6,8 @@
 pub mod anthropic;
 pub mod cache;
 pub mod depth;
+pub mod json;
 pub mod openai;
+pub mod prose;
 pub mod sse;
 pub mod text;

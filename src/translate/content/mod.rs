@@ -2,7 +2,7 @@
 
 mod parts;
 
-use self::parts::{Parts, contents, joined, plain, plain_owned};
+use self::parts::{Parts, contents, joined, part};
 use super::dialect::{Dialect, InnerSystem, Prefill, Replay};
 use super::dropped::Dropped;
 use super::invalid::Invalid;
@@ -10,6 +10,7 @@ use super::reasoning::Signer;
 use super::tools::wire_name;
 use crate::wire::anthropic::request::{Block, Content, InputMessage, MessagesRequest, Role};
 use crate::wire::openai::request::{ChatMessage, FunctionCall, FunctionType, Part, ToolCall};
+use crate::wire::prose::Prose;
 
 /// Claude Code puts a block that changes with every call in front of its system prompt: it says nothing to
 /// the model and would defeat every provider's prefix cache (T66).
@@ -54,9 +55,11 @@ impl<'a> Writer<'a, '_> {
     fn system(&mut self, system: &'a Content<'a>) {
         let mut parts = Vec::new();
         match system {
-            Content::Text(text) => parts.push(plain(text)),
+            Content::Text(text) => parts.push(part(text.reborrow())),
             Content::Blocks(blocks) => {
-                let is_header = |block: &&Block<'_>| block.text.as_deref().unwrap_or("").starts_with(BILLING_HEADER);
+                let is_header = |block: &&Block<'_>| {
+                    block.text.as_ref().is_some_and(|text| text.escaped().starts_with(BILLING_HEADER))
+                };
                 blocks.iter().filter(|block| !is_header(block)).for_each(|block| self.parts.text(block, &mut parts));
             }
             Content::Opaque => {}
@@ -78,7 +81,7 @@ impl<'a> Writer<'a, '_> {
             }
             let mut parts = Vec::new();
             if let Content::Text(text) = &message.content {
-                parts.push(plain(text));
+                parts.push(part(text.reborrow()));
             }
             for (at, block) in message.content.blocks().iter().enumerate() {
                 let path = || format!("messages.{}.content.{at}.{}", first + offset, block.kind.as_str());
@@ -112,7 +115,7 @@ impl<'a> Writer<'a, '_> {
     fn inner_system(&mut self, content: &'a Content<'a>, said: &mut Vec<(Role, Vec<Part<'a>>)>) {
         let mut parts = Vec::new();
         match content {
-            Content::Text(text) => parts.push(plain(text)),
+            Content::Text(text) => parts.push(part(text.reborrow())),
             Content::Blocks(blocks) => blocks.iter().for_each(|block| self.parts.inner_system(block, &mut parts)),
             Content::Opaque => {}
         }
@@ -121,7 +124,7 @@ impl<'a> Writer<'a, '_> {
             InnerSystem::Demote => {
                 let text = joined(&parts);
                 if !text.is_empty() {
-                    add(said, vec![plain_owned(format!("<system>\n{text}\n</system>"))]);
+                    add(said, vec![part(Prose::join(&["<system>".into(), text, "</system>".into()], "\n"))]);
                 }
             }
         }
@@ -132,7 +135,7 @@ impl<'a> Writer<'a, '_> {
         let (mut reasoning_content, mut reasoning_details) = (String::new(), Vec::new());
         for message in turn {
             if let Content::Text(text) = &message.content {
-                parts.push(plain(text));
+                parts.push(part(text.reborrow()));
             }
             for block in message.content.blocks() {
                 match block.kind.as_str() {

@@ -11,7 +11,7 @@ use crate::translate::validate::is_server_block;
 use crate::wire::anthropic::request::{Block, Content, Source, SourceObject};
 use crate::wire::cache::CacheControl;
 use crate::wire::openai::request::{ChatContent, File, ImageUrl, Part};
-use crate::wire::text::Text;
+use crate::wire::prose::Prose;
 
 /// Makes parts of blocks, noting what cannot be sent on.
 pub(super) struct Parts<'w> {
@@ -23,9 +23,8 @@ impl Parts<'_> {
     /// A text block; empty ones are left out, with the cache mark that they may bear (T64).
     pub(super) fn text<'a>(&mut self, block: &'a Block<'a>, parts: &mut Vec<Part<'a>>) {
         self.lose_citations(block);
-        let text = block.text.as_deref().unwrap_or_default();
-        if !text.is_empty() {
-            parts.push(Part::Text { text: Cow::Borrowed(text), cache_control: self.mark(block) });
+        if let Some(text) = block.text.as_ref().filter(|text| !text.is_empty()) {
+            parts.push(Part::Text { text: text.reborrow(), cache_control: self.mark(block) });
         }
     }
 
@@ -55,7 +54,7 @@ impl Parts<'_> {
             "document" => self.document(block, parts, path)?,
             "search_result" => {
                 self.lose_citations(block);
-                parts.push(Part::Text { text: Cow::Owned(search_result(block)), cache_control: self.mark(block) });
+                parts.push(Part::Text { text: search_result(block), cache_control: self.mark(block) });
             }
             kind if is_server_block(kind) => self.dropped.note("server_tool_use"),
             _ => self.dropped.note("content"),
@@ -77,13 +76,13 @@ impl Parts<'_> {
         match (source.kind.as_str(), self.dialect.files) {
             ("text", _) => {
                 let text = source.data.as_deref().unwrap_or_default();
-                let text = if about.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(format!("{about}\n{text}")) };
+                let text = if about.is_empty() { text.into() } else { Prose::from(&*format!("{about}\n{text}")) };
                 parts.push(Part::Text { text, cache_control: self.mark(block) });
             }
             ("content", _) => {
-                parts.push(plain_owned(about));
+                parts.push(part(&*about));
                 match &source.content {
-                    Some(Content::Text(text)) => parts.push(plain(text)),
+                    Some(Content::Text(text)) => parts.push(part(text.reborrow())),
                     Some(Content::Blocks(blocks)) => {
                         blocks.iter().try_for_each(|block| self.user(block, parts, path))?;
                     }
@@ -93,7 +92,7 @@ impl Parts<'_> {
             }
             ("base64", Files::Data | Files::DataOrUrl) | ("url", Files::DataOrUrl) => {
                 self.lose_mark(block);
-                parts.push(plain_owned(about));
+                parts.push(part(&*about));
                 let filename = Cow::Borrowed(block.title.as_deref().unwrap_or("document.pdf"));
                 parts.push(Part::File { file: File { filename, file_data: location(source) } });
             }
@@ -118,7 +117,7 @@ impl Parts<'_> {
     ) -> Result<ChatContent<'a>, Invalid> {
         let mut parts = Vec::new();
         match &block.content {
-            Some(Content::Text(text)) => parts.push(plain(text)),
+            Some(Content::Text(text)) => parts.push(part(text.reborrow())),
             Some(Content::Blocks(blocks)) => {
                 for inner in blocks {
                     match inner.kind.as_str() {
@@ -134,18 +133,18 @@ impl Parts<'_> {
             parts.into_iter().partition(|part| matches!(part, Part::Text { .. }));
         if !others.is_empty() {
             let id = block.tool_use_id.as_deref().unwrap_or_default();
-            files.push(plain_owned(format!("Content of the result of tool call {id}:")));
+            files.push(part(&*format!("Content of the result of tool call {id}:")));
             files.append(&mut others);
         }
         if block.is_error == Some(true) {
             match texts.first_mut() {
-                Some(Part::Text { text, .. }) => *text = Cow::Owned(format!("Error: {text}")),
+                Some(Part::Text { text, .. }) => *text = Prose::join([&"Error: ".into(), &*text], ""),
                 _ => texts.push(part("Error: the tool failed and said nothing")),
             }
         }
         self.mark_last(block, &mut texts);
         // Never null, which providers refuse.
-        Ok(contents(texts).unwrap_or(ChatContent::Text(Cow::Borrowed(""))))
+        Ok(contents(texts).unwrap_or(ChatContent::Text("".into())))
     }
 
     /// The block's cache mark, if the dialect takes it.
@@ -192,41 +191,33 @@ pub(super) fn contents(mut parts: Vec<Part<'_>>) -> Option<ChatContent<'_>> {
     match (&parts[..], only_text) {
         ([], _) => None,
         ([Part::Text { text, .. }], true) => Some(ChatContent::Text(text.clone())),
-        (_, true) => Some(ChatContent::Text(Cow::Owned(joined(&parts)))),
+        (_, true) => Some(ChatContent::Text(joined(&parts))),
         (_, false) => Some(ChatContent::Parts(parts)),
     }
 }
 
 /// The text in the parts.
-pub(super) fn joined(parts: &[Part<'_>]) -> String {
+pub(super) fn joined<'a>(parts: &[Part<'_>]) -> Prose<'a> {
     let texts = parts.iter().filter_map(|part| match part {
-        Part::Text { text, .. } => Some(text.as_ref()),
+        Part::Text { text, .. } => Some(text),
         Part::ImageUrl { .. } | Part::File { .. } => None,
     });
-    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
+    Prose::join(texts.filter(|text| !text.is_empty()), "\n\n")
 }
 
-fn part(text: &str) -> Part<'_> {
-    Part::Text { text: Cow::Borrowed(text), cache_control: None }
+pub(super) fn part<'a>(text: impl Into<Prose<'a>>) -> Part<'a> {
+    Part::Text { text: text.into(), cache_control: None }
 }
 
-pub(super) fn plain_owned<'a>(text: String) -> Part<'a> {
-    Part::Text { text: Cow::Owned(text), cache_control: None }
-}
-
-pub(super) fn plain<'a>(text: &'a Text<'a>) -> Part<'a> {
-    part(text.as_str())
-}
-
-fn search_result(block: &Block<'_>) -> String {
+fn search_result<'a>(block: &Block<'_>) -> Prose<'a> {
     let title = block.title.as_deref().unwrap_or_default();
     let source = match &block.source {
         Some(Source::Name(name)) => name.as_str(),
         _ => "",
     };
     let blocks = block.content.as_ref().map_or(&[][..], |content| content.blocks());
-    let texts: Vec<&str> = blocks.iter().filter_map(|block| block.text.as_deref()).collect();
-    format!("Title: {title}\nSource: {source}\n{}", texts.join("\n\n"))
+    let texts = Prose::join(blocks.iter().filter_map(|block| block.text.as_ref()), "\n\n");
+    Prose::join(&[Prose::from(&*format!("Title: {title}\nSource: {source}")), texts], "\n")
 }
 
 /// The URL, or the data as a data URI.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::blocks::block;
 use super::{Checked, Invalid};
 use crate::wire::anthropic::request::{Content, InputMessage, Role};
+use crate::wire::prose::Prose;
 
 /// Anthropic's bound for one request.
 const MAX_MESSAGES: usize = 100_000;
@@ -87,7 +88,7 @@ fn filled(message: &InputMessage<'_>, index: usize, is_last: bool) -> Checked {
     let empty = match &message.content {
         Content::Text(text) => text.is_empty(),
         Content::Blocks(blocks) => {
-            blocks.iter().all(|block| block.kind.as_str() == "text" && block.text.as_deref() == Some(""))
+            blocks.iter().all(|block| block.kind.as_str() == "text" && block.text.as_ref().is_some_and(Prose::is_empty))
         }
         Content::Opaque => {
             return Err(Invalid::new(format!("messages.{index}.content"), "Input should be a valid string or list"));

@@ -1,6 +1,6 @@
 //! What a client sends. Shapes only: what must hold between fields is checked in `translate::validate`.
 //!
-//! Text is borrowed from the body, tool schemas and inputs stay unread ([`RawValue`]). Unknown fields are
+//! What is sent on stays unread: text as [`Prose`], tool schemas and inputs as [`RawValue`]. Names are borrowed. Unknown fields are
 //! accepted everywhere; the top-level ones that we do not send on are listed, so that they can be said.
 
 use std::borrow::Cow;
@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::wire::cache::CacheControl;
 use crate::wire::depth::is_deeper;
+use crate::wire::json::AS_IT_STANDS;
+use crate::wire::prose::{Prose, Unread};
 use crate::wire::text::{Text, decode_lossy};
 
 /// The body of `POST /v1/messages`.
@@ -38,6 +40,8 @@ pub struct MessagesRequest<'a> {
     pub thread: bool,
     /// Top-level fields with a value that are not among those above, as the client spelt them.
     pub others: Vec<Text<'a>>,
+    /// Bytes of the JSON that it was read from, 0 where that was not said.
+    pub size: usize,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for MessagesRequest<'a> {
@@ -138,7 +142,7 @@ pub enum Role {
 /// A string, or a list of content blocks.
 #[derive(Debug)]
 pub enum Content<'a> {
-    Text(Text<'a>),
+    Text(Prose<'a>),
     Blocks(Vec<Block<'a>>),
     /// An object, as the results of server tools have it. Nothing in it is ours to read.
     Opaque,
@@ -156,8 +160,7 @@ impl<'a> Content<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As bytes, which serde_json also takes a list for: only so it reads a lone surrogate.
-        deserializer.deserialize_bytes(ContentVisitor)
+        deserializer.deserialize_newtype_struct(AS_IT_STANDS, ContentVisitor)
     }
 }
 
@@ -165,16 +168,50 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
 const MAX_CONTENT_DEPTH: usize = 32;
 
 /// The content of a block, which may be an object too.
+struct OfBlock<'a>(Content<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for OfBlock<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(AS_IT_STANDS, OfBlockVisitor)
+    }
+}
+
 fn content_or_object<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Content<'a>>, D::Error> {
-    let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else { return Ok(None) };
-    if raw.get().starts_with('{') {
-        return Ok(Some(Content::Opaque));
+    Ok(Option::<OfBlock<'a>>::deserialize(deserializer)?.map(|OfBlock(content)| content))
+}
+
+struct OfBlockVisitor;
+
+impl<'de> Visitor<'de> for OfBlockVisitor {
+    type Value = OfBlock<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ContentVisitor.expecting(f)
     }
-    // It is read by a reader of its own, which counts from 0: without this bound blocks in blocks would fill the stack.
-    if is_deeper(raw.get(), MAX_CONTENT_DEPTH) {
-        return Err(de::Error::custom(format!("nested more than {MAX_CONTENT_DEPTH} levels deep")));
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Ok(OfBlock(match Unread::of(map)? {
+            Unread::Prose(text) => Content::Text(text),
+            Unread::Object => Content::Opaque,
+        }))
     }
-    serde_json::from_str(raw.get()).map(Some).map_err(de::Error::custom)
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        ContentVisitor.visit_seq(seq).map(OfBlock)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?;
+        if raw.get().starts_with('{') {
+            return Ok(OfBlock(Content::Opaque));
+        }
+        // It is read by a reader of its own, which counts from 0: without this bound blocks in blocks would fill the
+        // stack.
+        if is_deeper(raw.get(), MAX_CONTENT_DEPTH) {
+            return Err(de::Error::custom(format!("nested more than {MAX_CONTENT_DEPTH} levels deep")));
+        }
+        serde_json::from_str(raw.get()).map(OfBlock).map_err(de::Error::custom)
+    }
 }
 
 struct ContentVisitor;
@@ -186,12 +223,20 @@ impl<'de> Visitor<'de> for ContentVisitor {
         f.write_str("a string or a list of content blocks")
     }
 
-    fn visit_borrowed_bytes<E: de::Error>(self, v: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(Content::Text(Text(decode_lossy(v))))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        match Unread::of(map)? {
+            Unread::Prose(text) => Ok(Content::Text(text)),
+            Unread::Object => Err(de::Error::invalid_type(de::Unexpected::Map, &self)),
+        }
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        // As bytes, which serde_json also takes a list for: only so it reads a lone surrogate.
+        deserializer.deserialize_bytes(self)
     }
 
     fn visit_bytes<E: de::Error>(self, v: &[u8]) -> Result<Self::Value, E> {
-        Ok(Content::Text(Text(decode_lossy(v).into_owned().into())))
+        Ok(Content::Text(Prose::from(&*decode_lossy(v))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
@@ -212,7 +257,7 @@ pub struct Block<'a> {
     #[serde(rename = "type", borrow)]
     pub kind: Text<'a>,
     #[serde(borrow)]
-    pub text: Option<Text<'a>>,
+    pub text: Option<Prose<'a>>,
     #[serde(borrow)]
     pub source: Option<Source<'a>>,
     #[serde(borrow)]
@@ -303,7 +348,7 @@ pub struct Tool<'a> {
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
     #[serde(borrow)]
-    pub description: Option<Text<'a>>,
+    pub description: Option<Prose<'a>>,
     #[serde(borrow)]
     pub input_schema: Option<&'a RawValue>,
     pub strict: Option<bool>,

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::wire::cache::CacheControl;
+use crate::wire::prose::Prose;
 
 /// The request. Fields that are `None` or empty are left out.
 #[derive(Debug, Default)]
@@ -133,7 +134,7 @@ pub enum ChatMessage<'a> {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum ChatContent<'a> {
-    Text(Cow<'a, str>),
+    Text(Prose<'a>),
     Parts(Vec<Part<'a>>),
 }
 
@@ -142,7 +143,7 @@ pub enum ChatContent<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Part<'a> {
     Text {
-        text: Cow<'a, str>,
+        text: Prose<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<&'a CacheControl<'a>>,
     },
@@ -206,7 +207,7 @@ pub struct ToolDefinition<'a> {
 pub struct FunctionDefinition<'a> {
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<&'a str>,
+    pub description: Option<Prose<'a>>,
     pub parameters: Cow<'a, RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
