@@ -127,11 +127,12 @@ impl Setup {
 
     fn start_with(&self, options: Options) -> Gateway {
         let (file, environment) = (self.file(), self.environment.clone());
+        let path = file.path().to_path_buf();
         let (stop, signals) = unbounded_channel();
         let (started, address) = mpsc::channel();
         std::thread::spawn(move || {
             actix_rt::System::new().block_on(async {
-                let loaded = load(Some(file.path()), &environment).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+                let loaded = load(Some(&path), &environment).unwrap_or_else(|mistakes| panic!("{mistakes}"));
                 let gateway = Built::build(loaded, &environment, options).unwrap();
                 // The test may have given up.
                 let _ = started.send(gateway.address());
@@ -139,7 +140,7 @@ impl Setup {
             });
         });
         let address = address.recv_timeout(PATIENCE).expect("the gateway starts");
-        Gateway { address, stop }
+        Gateway { address, stop, _file: file }
     }
 }
 
@@ -156,6 +157,8 @@ impl StopSignals for Signals {
 pub struct Gateway {
     pub address: SocketAddr,
     stop: UnboundedSender<Stop>,
+    /// Gone with the test, and not with the gateway's thread, which the end of the process cuts short.
+    _file: Scratch,
 }
 
 impl Gateway {

@@ -1,4 +1,4 @@
-//! Files of a test, gone when it ends.
+//! Files of a test, below cargo's target directory, gone when the test ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,8 @@ impl Scratch {
     pub fn toml(text: &str) -> Scratch {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("gatewayz-test-{}-{number}.toml", std::process::id()));
+        let name = format!("gatewayz-test-{}-{number}.toml", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::write(&path, text).unwrap();
         Scratch(path)
     }
