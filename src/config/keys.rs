@@ -1,0 +1,74 @@
+//! Who may call, and what each may use.
+
+use serde::{Deserialize, Serialize};
+
+/// Who may call. Plain keys come from `GATEWAYZ_API_KEYS`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// SHA-256 of client keys, hex, as `gatewayz keygen` prints them.
+    pub key_sha256: Vec<String>,
+    /// Keys that are told apart.
+    #[serde(default)]
+    pub keys: Vec<NamedKey>,
+}
+
+/// A key with a name of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedKey {
+    /// Its name in usage, metrics and logs.
+    pub name: String,
+    /// SHA-256 of the key, hex, as `gatewayz keygen` prints it.
+    pub sha256: String,
+    #[serde(default)]
+    pub role: Role,
+    /// Ids that it may ask for; `gpt-*` and `*` as in the catalog.
+    #[serde(default = "all_models")]
+    pub models: Vec<String>,
+    /// It is known and refused.
+    #[serde(default)]
+    pub disabled: bool,
+    /// RFC 3339; refused from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    #[serde(default)]
+    pub limits: KeyLimits,
+}
+
+/// What a key opens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The Messages API.
+    #[default]
+    Client,
+    /// `/metrics` and `/admin/usage`.
+    Admin,
+}
+
+/// What a key may use. What is absent has no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyLimits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u64>,
+    /// Cache reads are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_tokens_per_minute: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens_per_minute: Option<u64>,
+    /// Requests and open streams at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent_requests: Option<u64>,
+    /// US dollars; days are UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usd_per_day: Option<f64>,
+    /// US dollars; months are UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usd_per_month: Option<f64>,
+}
+
+fn all_models() -> Vec<String> {
+    vec!["*".to_owned()]
+}
