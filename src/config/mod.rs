@@ -6,7 +6,10 @@
 
 mod catalog;
 mod keys;
+mod layer;
 pub mod load;
+mod mistake;
+mod reading;
 mod rules;
 pub mod secrets;
 

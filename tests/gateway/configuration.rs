@@ -208,6 +208,15 @@ fn a_file_that_is_no_toml_or_not_there_is_named() {
     assert!(missing.to_string().contains("/no/such/file.toml"), "{missing}");
 }
 
+/// Several layers may set what stands in one section.
+#[test]
+fn a_mistake_is_laid_at_the_door_of_the_layer_that_has_set_it() {
+    let file = "[server]\nhost = \"nowhere\"\n[[auth.keys]]\nname = \"a\"\nsha256 = \"short\"\n";
+    let digest = "a".repeat(64);
+    let variables = [("GATEWAYZ__AUTH__KEY_SHA256", digest.as_str()), ("PORT", "8080")];
+    assert_eq!(mistakes(file, &variables), ["file: auth.keys[0].sha256", "file: server.host"]);
+}
+
 #[test]
 fn names_that_lead_nowhere_are_named() {
     let provider =

@@ -1,0 +1,84 @@
+//! Where settings come from, and what stands there.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use config::{Config, ConfigError, File, FileFormat};
+
+use super::secrets::Environment;
+
+/// The catalog and every default.
+const DEFAULT_FILE: &str = include_str!("../../config/default.toml");
+
+/// Where a setting comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layer {
+    Default,
+    File(PathBuf),
+    Port,
+    Variables,
+    /// The variables that hold secrets.
+    Secrets,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Layer::Default => f.write_str("built-in defaults"),
+            Layer::File(path) => write!(f, "{}", path.display()),
+            Layer::Port => f.write_str("PORT"),
+            Layer::Variables => f.write_str("GATEWAYZ__ variables"),
+            Layer::Secrets => f.write_str("environment"),
+        }
+    }
+}
+
+impl Layer {
+    /// The file, if it is one.
+    pub fn into_file(self) -> Option<PathBuf> {
+        match self {
+            Layer::File(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// What it sets; or why it cannot be read.
+    pub(super) fn read(&self, environment: &Environment) -> Result<Config, String> {
+        let read = match self {
+            Layer::Default => toml(DEFAULT_FILE),
+            Layer::File(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+                toml(&text)
+            }
+            Layer::Port => port(environment.get("PORT").map_or("", |port| port.trim())),
+            Layer::Variables => variables(environment),
+            // No setting stands there.
+            Layer::Secrets => Ok(Config::default()),
+        };
+        read.map_err(|error| error.to_string())
+    }
+}
+
+fn toml(text: &str) -> Result<Config, ConfigError> {
+    Config::builder().add_source(File::from_str(text, FileFormat::Toml)).build()
+}
+
+fn port(text: &str) -> Result<Config, ConfigError> {
+    let builder = Config::builder();
+    match text.parse::<u16>() {
+        Ok(port) => builder.set_override("server.port", port),
+        Err(_) => builder.set_override("server.port", text),
+    }?
+    .build()
+}
+
+fn variables(environment: &Environment) -> Result<Config, ConfigError> {
+    let variables = config::Environment::with_prefix("GATEWAYZ")
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true)
+        .list_separator(",")
+        .with_list_parse_key("auth.key_sha256")
+        .source(Some(environment.clone()));
+    Config::builder().add_source(variables).build()
+}
