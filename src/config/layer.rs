@@ -10,11 +10,16 @@ use super::secrets::Environment;
 /// The catalog and every default.
 const DEFAULT_FILE: &str = include_str!("../../config/default.toml");
 
+/// The variable that holds TOML, as a file would.
+pub(super) const CONFIG_TOML: &str = "GATEWAYZ_CONFIG_TOML";
+
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layer {
     Default,
     File(PathBuf),
+    /// The variable `GATEWAYZ_CONFIG_TOML`, for deployments that have variables only.
+    ConfigToml,
     Port,
     Variables,
     /// The variables that hold secrets.
@@ -26,6 +31,7 @@ impl fmt::Display for Layer {
         match self {
             Layer::Default => f.write_str("built-in defaults"),
             Layer::File(path) => write!(f, "{}", path.display()),
+            Layer::ConfigToml => f.write_str(CONFIG_TOML),
             Layer::Port => f.write_str("PORT"),
             Layer::Variables => f.write_str("GATEWAYZ__ variables"),
             Layer::Secrets => f.write_str("environment"),
@@ -50,6 +56,7 @@ impl Layer {
                 let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
                 toml(&text)
             }
+            Layer::ConfigToml => toml(environment.get(CONFIG_TOML).map_or("", String::as_str)),
             Layer::Port => port(environment.get("PORT").map_or("", |port| port.trim())),
             Layer::Variables => variables(environment),
             // No setting stands there.

@@ -1,11 +1,12 @@
 //! Reading settings in layers, and naming every mistake with its key and the layer that it stands in.
 //!
-//! Later wins: the compiled-in `config/default.toml`, the file of `--config` or `GATEWAYZ_CONFIG`, `PORT`,
-//! `GATEWAYZ__SECTION__KEY`. Each layer is first read on top of the defaults alone, so that a mistake can
-//! be laid at its door.
+//! Later wins: the compiled-in `config/default.toml`, the file of `--config` or `GATEWAYZ_CONFIG`, the TOML in
+//! `GATEWAYZ_CONFIG_TOML`, `PORT`, `GATEWAYZ__SECTION__KEY`. A list replaces the list before it, as a whole. Each layer
+//! is first read on top of the defaults alone, so that a mistake can be laid at its door.
 
 use std::path::Path;
 
+use super::layer::CONFIG_TOML;
 pub use super::layer::Layer;
 pub use super::mistake::{Mistake, Mistakes};
 use super::reading::{Reading, merged, understood};
@@ -30,6 +31,7 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Loaded, Mi
     let file = file.map(Path::to_path_buf).or_else(|| set("GATEWAYZ_CONFIG").map(Into::into));
     let mut layers = vec![Layer::Default];
     layers.extend(file.map(Layer::File));
+    layers.extend(set(CONFIG_TOML).map(|_| Layer::ConfigToml));
     layers.extend(set("PORT").map(|_| Layer::Port));
     layers.push(Layer::Variables);
 

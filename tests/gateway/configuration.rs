@@ -77,6 +77,43 @@ fn later_layers_win() {
     assert_eq!(loaded.layers.len(), 3, "{:?}", loaded.layers);
 }
 
+/// Where there are variables and no files, as on Railway.
+#[test]
+fn a_variable_may_hold_what_a_file_would() {
+    let file = "[server]\nport = 1001\nworkers = 3\nmax_connections = 7\n";
+    let text = "[server]\nport = 1002\nworkers = 4\n";
+    let port = |variables: &[(&str, &str)]| read(file, variables).settings.server.port;
+    assert_eq!(port(&[("GATEWAYZ_CONFIG_TOML", text)]), 1002);
+    assert_eq!(port(&[("GATEWAYZ_CONFIG_TOML", text), ("PORT", "1003")]), 1003);
+    assert_eq!(port(&[("GATEWAYZ_CONFIG_TOML", text), ("GATEWAYZ__SERVER__PORT", "1004")]), 1004);
+    assert_eq!(port(&[("GATEWAYZ_CONFIG_TOML", " \n")]), 1001, "as good as absent");
+    let loaded = read(file, &[("GATEWAYZ_CONFIG_TOML", text), ("PORT", "1003")]);
+    assert_eq!((loaded.settings.server.workers, loaded.settings.server.max_connections), (4, 7));
+    let named: Vec<String> = loaded.layers.iter().skip(2).map(ToString::to_string).collect();
+    assert_eq!(named, ["GATEWAYZ_CONFIG_TOML", "PORT", "GATEWAYZ__ variables"]);
+
+    let without_file = |text: &str| load(None, &environment(&[("GATEWAYZ_CONFIG_TOML", text)])).unwrap().settings;
+    assert_eq!(without_file(MINIMAL).models.len(), 1, "a list replaces the list before it");
+    let on_one_line = format!("auth.keys = [{{ name = \"a\", sha256 = {:?} }}]", "a".repeat(64));
+    assert_eq!(without_file(&on_one_line).auth.keys[0].name, "a");
+    assert_eq!(without_file("\u{feff}[server]\r\nport = 7\r\n").server.port, 7, "as some editors write it");
+}
+
+#[test]
+fn a_mistake_in_the_variable_is_named_by_it() {
+    let digest = "a".repeat(64);
+    let mistakes = |text: &str| {
+        let variables = [("GATEWAYZ_CONFIG_TOML", text), ("GATEWAYZ__AUTH__KEY_SHA256", digest.as_str())];
+        mistakes("[auth]\nkeys = []\n", &variables)
+    };
+    assert_eq!(mistakes("[server\n"), ["GATEWAYZ_CONFIG_TOML: "]);
+    assert_eq!(mistakes("[server]\nprot = 1\n"), ["GATEWAYZ_CONFIG_TOML: server.prot"]);
+    assert_eq!(
+        mistakes("[[auth.keys]]\nname = \"a\"\nsha256 = \"short\"\n[[auth.keys]]\nname = \"b\"\n"),
+        ["GATEWAYZ_CONFIG_TOML: auth.keys[0].sha256", "GATEWAYZ_CONFIG_TOML: auth.keys[1].sha256"]
+    );
+}
+
 #[test]
 fn the_file_of_the_command_line_wins_over_the_one_in_the_environment() {
     let named = Scratch::toml("[server]\nport = 2001\n");
@@ -123,8 +160,7 @@ fn the_minimal_file_serves_every_model_of_a_local_server() {
         setup.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     variables.extend([("GATEWAYZ__SERVER__HOST", "127.0.0.1"), ("PORT", "0")]);
     let process = crate::harness::binary::Process::start(&["--config", &path], &variables);
-    let line = process.err.wait_for("listens on http://");
-    let address = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
+    let address = process.address();
     let body = with(asking("Hi"), "model", "org/any-model-at-all".into());
     let call = crate::harness::binary::request(address, "POST", "/v1/messages").json(&body).send();
     let exchange = provider.accept();

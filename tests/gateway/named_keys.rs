@@ -3,6 +3,7 @@
 use gatewayz::auth::hex_digest;
 use serde_json::json;
 
+use crate::harness::binary::{Process, run};
 use crate::harness::gateway::Setup;
 use crate::harness::http::{Reply, Request};
 use crate::harness::message::{MODEL, UPSTREAM, asking, both_ways, with};
@@ -54,6 +55,33 @@ fn a_key_may_use_its_models_and_sees_no_others() {
     assert_eq!(metrics.value("gateway_rejected_requests_total{reason=\"permission\"}"), 3.0);
     assert_eq!(metrics.value("model_requests_total{model=\"claude-test\"}"), 2.0);
     assert_eq!(metrics.value("model_errors_total{model=\"claude-test\"}"), 0.0, "the caller's mistake");
+}
+
+/// A deployment may have variables and nothing else.
+#[test]
+fn a_key_of_a_variable_opens_and_check_names_the_variable() {
+    let provider = Provider::start();
+    let setup = with_key(&provider, "models = [\"gpt-*\"]");
+    let text = std::fs::read_to_string(setup.file().path()).unwrap();
+    let mut variables: Vec<(&str, &str)> =
+        setup.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    variables.push(("GATEWAYZ_CONFIG_TOML", &text));
+    let process = Process::start(&["serve"], &variables);
+    let address = process.address();
+    let asked = |model: &str| {
+        let body = with(asking("Hi"), "model", json!(model));
+        Request::new(address, "POST", "/v1/messages").header("x-api-key", "team-key").json(&body)
+    };
+    let call = asked("gpt-test").send();
+    provider.accept().say("Hi");
+    assert_eq!(call.reply().status, 200);
+    asked(MODEL).ask().assert_error(403, "permission_error", false);
+
+    let checked = run(&["check"], &variables);
+    assert_eq!(checked.code, Some(0), "{}", checked.err);
+    let read = "# read from: built-in defaults < GATEWAYZ_CONFIG_TOML < GATEWAYZ__ variables";
+    assert_eq!(checked.out.lines().next(), Some(read));
+    assert!(checked.out.contains("name = \"team\""), "{}", checked.out);
 }
 
 #[test]

@@ -35,8 +35,7 @@ impl Running {
         let environment: Vec<(&str, &str)> =
             setup.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let process = Process::start(&["serve", "--config", &file.text()], &environment);
-        let line = process.err.wait_for("listens on http://");
-        let address = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
+        let address = process.address();
         Running { process, file, address }
     }
 

@@ -83,7 +83,9 @@ fn configured(
     provider: SocketAddr,
 ) -> Result<Loaded, Box<dyn std::error::Error>> {
     let mut environment = environment.clone();
-    environment.remove("GATEWAYZ_CONFIG");
+    for variable in ["GATEWAYZ_CONFIG", "GATEWAYZ_CONFIG_TOML"] {
+        environment.remove(variable);
+    }
     let default = |name: &str, value: &str, environment: &mut Environment| {
         environment.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     };

@@ -53,11 +53,16 @@ impl Process {
             setup.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         environment.extend(more);
         let process = Process::start(&all, &environment);
-        let address = process.err.wait_for("listens on http://");
-        // The text ends there, or a closing quote of JSON follows.
-        let address = address.split("listens on http://").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-        let address = address.trim().parse().unwrap_or_else(|_| panic!("{address:?} is no address"));
+        let address = process.address();
         (process, address)
+    }
+
+    /// Waits until it says where it listens.
+    pub fn address(&self) -> SocketAddr {
+        let line = self.err.wait_for("listens on http://");
+        // The text ends there, or a closing quote of JSON follows.
+        let address = line.split("listens on http://").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        address.trim().parse().unwrap_or_else(|_| panic!("{address:?} is no address"))
     }
 
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
