@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::mistake::without_value;
 use crate::translate::dialect::Dialect;
 
 /// A service that answers chat completions.
@@ -115,7 +116,8 @@ impl Model {
 }
 
 fn in_overrides(dialect: Result<Dialect, Vec<(String, String)>>) -> Result<Dialect, Vec<(String, String)>> {
-    let in_overrides = |(field, problem)| (format!("dialect_overrides.{field}"), problem);
+    let in_overrides =
+        |(field, problem): (String, String)| (format!("dialect_overrides.{field}"), without_value(&problem));
     dialect.map_err(|problems| problems.into_iter().map(in_overrides).collect())
 }
 

@@ -1,9 +1,11 @@
 //! Who may call, and what each may use.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Who may call. Plain keys come from `GATEWAYZ_API_KEYS`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// SHA-256 of client keys, hex, as `gatewayz keygen` prints them.
@@ -13,8 +15,16 @@ pub struct Auth {
     pub keys: Vec<NamedKey>,
 }
 
+// Hashes are no secrets, but they say nothing to whoever reads a log either.
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.keys.iter().map(|key| key.name.as_str()).collect();
+        f.debug_struct("Auth").field("keys", &names).finish_non_exhaustive()
+    }
+}
+
 /// A key with a name of its own.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedKey {
     /// Its name in usage, metrics and logs.
@@ -34,6 +44,12 @@ pub struct NamedKey {
     pub expires_at: Option<String>,
     #[serde(default)]
     pub limits: KeyLimits,
+}
+
+impl fmt::Debug for NamedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamedKey").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+    }
 }
 
 /// What a key opens.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use config::{Config, ConfigError, File, FileFormat};
+use toml::de::DeTable;
 
 use super::secrets::Environment;
 
@@ -51,12 +52,12 @@ impl Layer {
     /// What it sets; or why it cannot be read.
     pub(super) fn read(&self, environment: &Environment) -> Result<Config, String> {
         let read = match self {
-            Layer::Default => toml(DEFAULT_FILE),
+            Layer::Default => return toml(DEFAULT_FILE),
             Layer::File(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-                toml(&text)
+                return toml(&text);
             }
-            Layer::ConfigToml => toml(environment.get(CONFIG_TOML).map_or("", String::as_str)),
+            Layer::ConfigToml => return toml(environment.get(CONFIG_TOML).map_or("", String::as_str)),
             Layer::Port => port(environment.get("PORT").map_or("", |port| port.trim())),
             Layer::Variables => variables(environment),
             // No setting stands there.
@@ -66,8 +67,18 @@ impl Layer {
     }
 }
 
-fn toml(text: &str) -> Result<Config, ConfigError> {
-    Config::builder().add_source(File::from_str(text, FileFormat::Toml)).build()
+fn toml(text: &str) -> Result<Config, String> {
+    // Looked at first by itself: config's error shows the line, and that may hold a password or the hash of a key.
+    DeTable::parse(text).map_err(|error| no_toml(text, &error))?;
+    let file = File::from_str(text, FileFormat::Toml);
+    Config::builder().add_source(file).build().map_err(|error| error.to_string())
+}
+
+/// Where the text is no TOML, and why; never what stands there.
+fn no_toml(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let (line, column) = before.split('\n').enumerate().last().unwrap_or_default();
+    format!("no TOML at line {}, column {}: {}", line + 1, column.chars().count() + 1, error.message())
 }
 
 fn port(text: &str) -> Result<Config, ConfigError> {

@@ -42,3 +42,39 @@ impl fmt::Display for Mistakes {
 }
 
 impl std::error::Error for Mistakes {}
+
+/// What serde says of a value that is no setting, without the value: it may be a secret that stands in the wrong place.
+pub(super) fn without_value(problem: &str) -> String {
+    match problem.rsplit_once(", expected ") {
+        // Before it stand the kind of the value, and then the value in quotes.
+        Some((found, expected)) => {
+            let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+            let expected = if expected.starts_with("struct ") { "a table" } else { expected };
+            format!("{kind}, expected {expected}")
+        }
+        None if problem.starts_with("missing field ") => problem.to_owned(),
+        None => "cannot be understood".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_expected_is_said_and_what_stands_there_is_not() {
+        for (problem, said) in [
+            (r#"invalid type: string "SECRET", expected u16"#, "invalid type: string, expected u16"),
+            (r#"invalid type: string "SECRET, expected `SECRET`", expected u16"#, "invalid type: string, expected u16"),
+            ("invalid type: integer `5`, expected a string", "invalid type: integer, expected a string"),
+            ("invalid type: null, expected a string", "invalid type: null, expected a string"),
+            (r#"invalid type: string "SECRET", expected struct Auth"#, "invalid type: string, expected a table"),
+            ("unknown variant `SECRET`, expected `memory` or `redis`", "unknown variant, expected `memory` or `redis`"),
+            ("unknown field `prot`, expected one of `host`, `port`", "unknown field, expected one of `host`, `port`"),
+            ("missing field `name`", "missing field `name`"),
+            ("SECRET is not what it should be", "cannot be understood"),
+        ] {
+            assert_eq!(without_value(problem), said);
+        }
+    }
+}

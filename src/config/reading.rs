@@ -6,7 +6,7 @@ use serde_path_to_error::Segment;
 
 use super::Settings;
 use super::layer::Layer;
-use super::mistake::Mistake;
+use super::mistake::{Mistake, without_value};
 
 /// Bounds the search for mistakes in one layer.
 const MAX_TRIES: usize = 500;
@@ -105,7 +105,7 @@ impl Misfit {
         {
             path.push(Segment::Map { key: name });
         }
-        Misfit { path, problem, is_missing }
+        Misfit { path, problem: without_value(&problem), is_missing }
     }
 
     /// Where it stands, as in TOML.

@@ -116,15 +116,16 @@ fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// No value is repeated: it may be the key itself, in the wrong place.
 fn key_mistakes(settings: &Settings, say: &mut impl FnMut(String, String)) {
     let mut names = BTreeSet::new();
     let mut digests: BTreeSet<String> = settings.auth.key_sha256.iter().map(|hex| hex.to_lowercase()).collect();
     for (at, named) in settings.auth.keys.iter().enumerate() {
         let key = |field: &str| format!("auth.keys[{at}].{field}");
         if !is_name(&named.name) {
-            say(key("name"), format!("{:?} is no name: letters, digits, - and _ only", named.name));
+            say(key("name"), "is no name: letters, digits, - and _ only".into());
         } else if !names.insert(named.name.as_str()) {
-            say(key("name"), format!("{:?} is the name of another key too", named.name));
+            say(key("name"), "is the name of another key too".into());
         }
         if !is_digest(&named.sha256) {
             say(key("sha256"), NO_DIGEST.into());
@@ -133,7 +134,7 @@ fn key_mistakes(settings: &Settings, say: &mut impl FnMut(String, String)) {
         }
         for (place, pattern) in named.models.iter().enumerate() {
             if pattern.is_empty() || pattern.strip_suffix('*').unwrap_or(pattern).contains('*') {
-                say(key(&format!("models[{place}]")), format!("{pattern:?}: a * may stand at the end only, once"));
+                say(key(&format!("models[{place}]")), "a * may stand at the end only, once".into());
             }
         }
         if named.expires_at.as_ref().is_some_and(|at| humantime::parse_rfc3339(at).is_err()) {

@@ -290,6 +290,64 @@ fn an_address_that_cannot_be_called_is_named() {
     assert_eq!(mistakes(&text, &[]), ["file: providers[0].extra_headers.x y", "file: providers[0].total_timeout"]);
 }
 
+const SECRET: &str = "redis://:secret-in-the-wrong-place@redis";
+
+/// A password or a key may stand in the line that cannot be read, or where something else belongs.
+#[test]
+fn no_mistake_repeats_what_stands_there() {
+    let problems = |text: &str| {
+        let by_file = Scratch::toml(text);
+        let by_file = load(Some(by_file.path()), &Environment::default()).expect_err("a mistake");
+        let by_variable = load(None, &environment(&[("GATEWAYZ_CONFIG_TOML", text)])).expect_err("a mistake");
+        for shown in [&by_file, &by_variable].map(|mistakes| format!("{mistakes} {mistakes:?}")) {
+            assert!(!shown.contains("secret"), "{shown}");
+        }
+        by_variable.0.into_iter().map(|mistake| format!("{}: {}", mistake.key, mistake.problem)).collect::<Vec<_>>()
+    };
+    let line = format!("redis_url = \"{SECRET}");
+    let [said] = &problems(&format!("[limits]\n\n{line}\n"))[..] else { panic!("one mistake") };
+    assert!(said.starts_with(&format!(": no TOML at line 3, column {}: ", line.len() + 1)), "{said}");
+    let line = format!("\"é\" = {SECRET:?} ");
+    let [said] = &problems(&format!("{line}{SECRET}"))[..] else { panic!("one mistake") };
+    assert!(said.starts_with(&format!(": no TOML at line 1, column {}: ", line.chars().count() + 1)), "{said}");
+    assert_eq!(problems(&format!("a = {SECRET:?}\na = 2\n")), [": no TOML at line 2, column 1: duplicate key"]);
+    for (line, said) in [
+        ("limits = SECRET", "limits: invalid type: string, expected a table"),
+        ("limits.backend = SECRET", "limits.backend: unknown variant, expected `memory` or `redis`"),
+        ("limits.redis_url = [SECRET, 1]", "limits.redis_url: invalid type: sequence, expected a string"),
+        ("auth = SECRET", "auth: invalid type: string, expected a table"),
+        ("auth.keys = SECRET", "auth.keys: invalid type: string, expected a sequence"),
+        ("auth.keys = [SECRET]", "auth.keys[0]: invalid type: string, expected a table"),
+        ("auth.key_sha256 = SECRET", "auth.key_sha256: invalid type: string, expected a sequence"),
+        ("server.port = SECRET", "server.port: invalid type: string, expected u16"),
+        ("server.drain = SECRET", "server.drain: invalid value: string, expected a duration"),
+        ("server.max_body = SECRET", "server.max_body: invalid value: string, expected parsable string"),
+    ] {
+        assert_eq!(problems(&line.replace("SECRET", &format!("{SECRET:?}"))), [said]);
+    }
+    let entry = ["name", "sha256", "role", "expires_at"].map(|field| format!("{field} = {SECRET:?}")).join("\n");
+    let found = problems(&format!("[[auth.keys]]\n{entry}\nmodels = [\"*{SECRET}\"]\n"));
+    assert_eq!(found.len(), 5, "{found:?}");
+    let overrides = format!("dialect = \"generic\"\ndialect_overrides = {{ top_k = {SECRET:?} }}");
+    let found = problems(&MINIMAL.replace("dialect = \"generic\"", &overrides));
+    assert_eq!(found, ["providers[0].dialect_overrides.top_k: invalid type: string, expected a boolean"]);
+}
+
+#[test]
+fn what_is_loaded_shows_no_hash_and_no_address_of_redis() {
+    let digest = "ab".repeat(32);
+    let text = format!(
+        "[auth]\nkey_sha256 = [{:?}]\n[[auth.keys]]\nname = \"team\"\nsha256 = {digest:?}\n[limits]\nbackend = \"redis\"\nredis_url = \"redis://redis.internal\"\n",
+        "cd".repeat(32)
+    );
+    let loaded = read(&text, &[("GATEWAYZ_API_KEYS", "client-key")]);
+    let shown = format!("{loaded:?} {:?}", loaded.settings.auth.keys);
+    for hidden in ["abab", "cdcd", "redis.internal", "client-key"] {
+        assert!(!shown.contains(hidden), "{hidden} is in {shown}");
+    }
+    assert!(shown.contains("team"), "{shown}");
+}
+
 #[test]
 fn secrets_come_from_the_environment_and_are_trimmed() {
     let file = MINIMAL.replace("name = \"local\"", "name = \"local\"\napi_key_env = \"MY_KEY\"");
