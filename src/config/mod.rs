@@ -10,7 +10,7 @@ mod layer;
 pub mod load;
 mod mistake;
 mod reading;
-mod rules;
+pub mod rules;
 pub mod secrets;
 
 use std::fmt;

@@ -58,7 +58,7 @@ pub fn mistakes(settings: &Settings) -> Vec<Mistake> {
     for (at, provider) in settings.providers.iter().enumerate() {
         let key = |field: &str| format!("providers[{at}].{field}");
         if !is_name(&provider.name) {
-            say(key("name"), format!("{:?} is no name: letters, digits, - and _ only", provider.name));
+            say(key("name"), format!("{:?} {NO_NAME}", provider.name));
         } else if provider.name == OWN_NAME {
             say(key("name"), format!("{OWN_NAME:?} means the gateway itself"));
         } else if !names.insert(provider.name.as_str()) {
@@ -123,7 +123,7 @@ fn key_mistakes(settings: &Settings, say: &mut impl FnMut(String, String)) {
     for (at, named) in settings.auth.keys.iter().enumerate() {
         let key = |field: &str| format!("auth.keys[{at}].{field}");
         if !is_name(&named.name) {
-            say(key("name"), "is no name: letters, digits, - and _ only".into());
+            say(key("name"), NO_NAME.into());
         } else if !names.insert(named.name.as_str()) {
             say(key("name"), "is the name of another key too".into());
         }
@@ -210,6 +210,10 @@ fn provider_mistakes(provider: &Provider, key: &dyn Fn(&str) -> String, say: &mu
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// What is wrong with a text that is no name.
+pub const NO_NAME: &str = "is no name: letters, digits, - and _ only";
+
+/// Whether keys and providers may be called so.
+pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

@@ -3,6 +3,9 @@
 use std::net::TcpListener;
 
 use gatewayz::auth::hex_digest;
+use gatewayz::config::Role;
+use gatewayz::config::load::load;
+use gatewayz::config::secrets::Environment;
 use serde_json::json;
 
 use crate::harness::binary::{BINARY, Process, run};
@@ -65,6 +68,45 @@ fn a_new_key_has_its_shape_and_its_hash_opens_the_gateway() {
     let call = request.header("x-api-key", &key).send();
     provider.accept().say("Hi");
     assert_eq!(call.reply().status, 200);
+}
+
+/// With every comment taken away, so that all that can be set is set.
+#[test]
+fn the_entry_of_a_new_key_is_taken_whole() {
+    let entry = |arguments: &[&str]| {
+        let ended = run(arguments, &[]);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        let lines = ended.out.lines().skip_while(|line| *line != "[[auth.keys]]").take_while(|line| !line.is_empty());
+        let lines: Vec<&str> = lines.map(|line| line.strip_prefix("# ").unwrap_or(line)).collect();
+        let environment = [("GATEWAYZ_CONFIG_TOML".to_owned(), lines.join("\n"))];
+        let loaded = load(None, &Environment::from(environment)).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        loaded.settings.auth.keys[0].clone()
+    };
+    let key = entry(&["keygen", "--name", "Team_a-1"]);
+    assert_eq!((key.name.as_str(), key.role), ("Team_a-1", Role::Client));
+    assert!(key.expires_at.is_some());
+    let limits = serde_json::to_value(key.limits).unwrap();
+    let mut set: Vec<&str> = limits.as_object().unwrap().keys().map(String::as_str).collect();
+    set.sort_unstable();
+    let all = [
+        "concurrent_requests",
+        "input_tokens_per_minute",
+        "output_tokens_per_minute",
+        "requests_per_minute",
+        "usd_per_day",
+        "usd_per_month",
+    ];
+    assert_eq!(set, all);
+    assert_eq!(entry(&["keygen", "--admin"]).role, Role::Admin);
+}
+
+#[test]
+fn a_name_that_no_key_may_have_is_refused() {
+    for name in ["team a", "", "team\"", "(unnamed)", "tëam"] {
+        let ended = run(&["keygen", "--name", name], &[]);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{name}");
+        assert!(ended.err.contains("letters, digits, - and _ only"), "{}", ended.err);
+    }
 }
 
 #[test]
