@@ -50,7 +50,8 @@ impl KeyRing {
     }
 
     /// The key of a client, from `x-api-key` or a bearer. Either will do: an SDK sends both when its environment holds
-    /// both, and one of them may be meant for another service.
+    /// both, and one of them may be meant for another service, or be the one from before a change of keys. The first
+    /// that opens the API is taken, and its limits hold; when none does, the first that is known says why.
     pub fn client(&self, request: &HttpRequest) -> Result<Arc<Key>, GatewayError> {
         self.ring().client(request)
     }
@@ -73,30 +74,32 @@ impl Ring {
     }
 
     fn client(&self, request: &HttpRequest) -> Result<Arc<Key>, GatewayError> {
-        let presented = [header_text(request, "x-api-key"), bearer(request)];
-        let found = presented.into_iter().flatten().find_map(|key| self.find(key));
-        let Some(key) = found else {
-            if self.open {
-                return Ok(self.unnamed.clone());
+        let mut refusal = None;
+        for key in self.known(request) {
+            match opens_the_api(&key) {
+                Ok(()) => return Ok(key),
+                Err(error) => refusal = refusal.or(Some(error)),
             }
-            let any = request.headers().contains_key("x-api-key") || request.headers().contains_key("authorization");
-            let message = if any { "invalid x-api-key" } else { "x-api-key header is required" };
-            return Err(GatewayError::new(Cause::Unauthenticated, message));
-        };
-        key.check(SystemTime::now())?;
-        match key.role {
-            Role::Client => Ok(key),
-            Role::Admin => {
-                let message = "this key is for /metrics and /admin/usage; models need a key with role client";
-                Err(GatewayError::new(Cause::Forbidden, message))
+        }
+        match refusal {
+            Some(error) => Err(error),
+            None if self.open => Ok(self.unnamed.clone()),
+            None => {
+                let any = ["x-api-key", "authorization"].iter().any(|name| request.headers().contains_key(*name));
+                let message = if any { "invalid x-api-key" } else { "x-api-key header is required" };
+                Err(GatewayError::new(Cause::Unauthenticated, message))
             }
         }
     }
 
     fn is_admin(&self, request: &HttpRequest) -> bool {
-        let keys = [header_text(request, "x-api-key"), bearer(request)];
-        let found = keys.into_iter().flatten().find_map(|key| self.find(key));
-        found.is_some_and(|key| key.role == Role::Admin && key.check(SystemTime::now()).is_ok())
+        self.known(request).any(|key| key.role == Role::Admin && key.check(SystemTime::now()).is_ok())
+    }
+
+    /// Of the keys that a request bears, those that are known.
+    fn known(&self, request: &HttpRequest) -> impl Iterator<Item = Arc<Key>> {
+        let presented = [header_text(request, "x-api-key"), bearer(request)];
+        presented.into_iter().flatten().filter_map(|key| self.find(key))
     }
 
     fn find(&self, key: &str) -> Option<Arc<Key>> {
@@ -107,6 +110,17 @@ impl Ring {
             found.conditional_assign(&at, known.ct_eq(&presented));
         }
         self.keys.get(usize::try_from(found).ok()?).map(|(_, key)| key.clone())
+    }
+}
+
+fn opens_the_api(key: &Key) -> Result<(), GatewayError> {
+    key.check(SystemTime::now())?;
+    match key.role {
+        Role::Client => Ok(()),
+        Role::Admin => {
+            let message = "this key is for /metrics and /admin/usage; models need a key with role client";
+            Err(GatewayError::new(Cause::Forbidden, message))
+        }
     }
 }
 

@@ -98,6 +98,45 @@ fn a_key_that_is_disabled_or_has_expired_opens_nothing() {
     assert_eq!(call.reply().status, 200);
 }
 
+/// A client may still send the key from before, or one that is for something else, in the other header.
+#[test]
+fn of_two_known_keys_the_one_that_opens_is_taken() {
+    let provider = Provider::start();
+    let keys = |others: &str| {
+        let digest = hex_digest("second-key");
+        let second = format!("[[auth.keys]]\nname = \"second\"\nsha256 = {digest:?}\nmodels = [\"gpt-*\"]\n{others}");
+        format!("disabled = true\n{second}")
+    };
+    let gateway = with_key(&provider, &keys("")).start();
+    let both = |gateway: &Gateway, first: &str, second: &str, model: &str| {
+        let request = gateway.bare("POST", "/v1/messages").header("x-api-key", first);
+        let request = request.header("authorization", &format!("Bearer {second}"));
+        request.json(&with(asking("Hi"), "model", json!(model)))
+    };
+    for (first, second) in [("team-key", "second-key"), ("second-key", "team-key")] {
+        let call = both(&gateway, first, second, "gpt-test").send();
+        provider.accept().say("Hi");
+        assert_eq!(call.reply().status, 200, "{first}");
+        let message = both(&gateway, first, second, MODEL).ask().assert_error(403, "permission_error", false);
+        assert_eq!(message, "this key may not use the model claude-test", "the rules of the key that opens");
+    }
+    let gateway = with_key(&provider, &keys("expires_at = \"2020-01-01T00:00:00Z\"")).start();
+    for (first, second, word) in [("team-key", "second-key", "disabled"), ("second-key", "team-key", "expired")] {
+        let message = both(&gateway, first, second, MODEL).ask().assert_error(401, "authentication_error", false);
+        assert!(message.contains(word), "the first says why: {message}");
+    }
+    assert!(provider.is_idle());
+
+    let gateway = with_key(&provider, &keys("").replace("disabled = true", "role = \"admin\"")).start();
+    for (first, second) in [("team-key", "second-key"), ("second-key", "team-key")] {
+        let call = both(&gateway, first, second, "gpt-test").send();
+        provider.accept().say("Hi");
+        assert_eq!(call.reply().status, 200, "{first}");
+        let metrics = gateway.bare("GET", "/metrics").header("x-api-key", first);
+        assert_eq!(metrics.header("authorization", &format!("Bearer {second}")).ask().status, 200, "{first}");
+    }
+}
+
 #[test]
 fn an_admin_sees_metrics_and_usage_and_asks_no_models() {
     let provider = Provider::start();
