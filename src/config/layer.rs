@@ -41,14 +41,6 @@ impl fmt::Display for Layer {
 }
 
 impl Layer {
-    /// The file, if it is one.
-    pub fn into_file(self) -> Option<PathBuf> {
-        match self {
-            Layer::File(path) => Some(path),
-            _ => None,
-        }
-    }
-
     /// What it sets; or why it cannot be read.
     pub(super) fn read(&self, environment: &Environment) -> Result<Config, String> {
         let read = match self {

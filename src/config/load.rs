@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use super::file::ConfigFile;
 use super::layer::CONFIG_TOML;
 pub use super::layer::Layer;
 pub use super::mistake::{Mistake, Mistakes};
@@ -23,14 +24,17 @@ pub struct Loaded {
     pub secrets: Secrets,
     /// The layers that were read, first to last.
     pub layers: Vec<Layer>,
+    /// The file among them.
+    pub file: Option<ConfigFile>,
 }
 
 /// Reads all layers. `file` comes from the command line and wins over `GATEWAYZ_CONFIG`.
 pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Loaded, Mistakes> {
     let set = |name: &str| environment.get(name).filter(|value| !value.trim().is_empty());
     let file = file.map(Path::to_path_buf).or_else(|| set("GATEWAYZ_CONFIG").map(Into::into));
+    let file = file.map(ConfigFile::new);
     let mut layers = vec![Layer::Default];
-    layers.extend(file.map(Layer::File));
+    layers.extend(file.iter().map(|file| Layer::File(file.path.clone())));
     layers.extend(set(CONFIG_TOML).map(|_| Layer::ConfigToml));
     layers.extend(set("PORT").map(|_| Layer::Port));
     layers.push(Layer::Variables);
@@ -53,7 +57,8 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Loaded, Mi
             mistakes.push(mistake);
         }
     }
-    let loaded = settings.map(|settings| Loaded { secrets: Secrets::read(&settings, environment), settings, layers });
+    let loaded =
+        settings.map(|settings| Loaded { secrets: Secrets::read(&settings, environment), settings, layers, file });
     let unfit = loaded.iter().flat_map(|loaded| loaded.secrets.mistakes(&loaded.settings));
     mistakes.extend(unfit.map(|(key, problem)| Mistake { layer: Layer::Secrets, key, problem }));
     mistakes.truncate(MAX_MISTAKES);

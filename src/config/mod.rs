@@ -5,6 +5,7 @@
 //! Secrets come from the environment only and are never part of [`Settings`].
 
 mod catalog;
+pub mod file;
 mod keys;
 mod layer;
 pub mod load;

@@ -39,8 +39,14 @@ pub(super) fn refuse_to_be_open(settings: &Settings, secrets: &Secrets, options:
     }
 }
 
+/// Says what these settings do not do, though they can be served: providers that are off, budgets that do not last.
+pub fn report(settings: &Settings, catalog: &Catalog) {
+    report_missing_keys(settings, catalog);
+    report_forgetful_budgets(settings);
+}
+
 /// Says that budgets do not last, where they do not.
-pub(super) fn report_forgetful_budgets(settings: &Settings) {
+fn report_forgetful_budgets(settings: &Settings) {
     let has_budget = |limits: &KeyLimits| limits.usd_per_day.is_some() || limits.usd_per_month.is_some();
     let keys = settings.auth.keys.iter().filter(|key| has_budget(&key.limits)).count();
     if keys > 0 && settings.limits.backend == Backend::Memory {
@@ -51,7 +57,7 @@ pub(super) fn report_forgetful_budgets(settings: &Settings) {
 }
 
 /// Names providers and models that cannot be used.
-pub(super) fn report_missing_keys(settings: &Settings, catalog: &Catalog) {
+fn report_missing_keys(settings: &Settings, catalog: &Catalog) {
     for (id, provider) in (0u16..).map(ProviderId).zip(&settings.providers) {
         if let (false, Some(variable)) = (catalog.is_usable(id), &provider.api_key_env) {
             log::warn!("provider {} is off: set {variable} to its key", provider.name);

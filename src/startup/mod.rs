@@ -25,13 +25,14 @@ use prometheus::process_collector::ProcessCollector;
 use secrecy::ExposeSecret;
 use tokio::sync::Semaphore;
 
-use self::guard::{no_keys, refuse_to_be_open, report_forgetful_budgets, report_missing_keys};
+pub use self::guard::report;
+use self::guard::{no_keys, refuse_to_be_open};
 use self::reload::Reload;
 use self::stop::{Drain, stop_in_order};
 pub use self::stop::{ProcessSignals, Stop, StopSignals};
 use crate::auth::{KeyRing, MetricsToken};
 use crate::catalog::Catalog;
-use crate::config::load::{Layer, Loaded};
+use crate::config::load::Loaded;
 use crate::config::secrets::{Environment, Secrets};
 use crate::config::{Settings, Stream};
 use crate::dispatch::closing::Closing;
@@ -77,11 +78,10 @@ pub struct Gateway {
 impl Gateway {
     /// Starts actors and binds the port. Fails with what must be set when a secret is missing.
     pub fn build(loaded: Loaded, environment: &Environment, options: Options) -> io::Result<Gateway> {
-        let Loaded { settings, secrets, layers } = loaded;
+        let Loaded { settings, secrets, file, .. } = loaded;
         refuse_to_be_open(&settings, &secrets, options)?;
         let (catalog, directory) = outfit(&settings, &secrets)?;
-        report_missing_keys(&settings, &catalog);
-        report_forgetful_budgets(&settings);
+        report(&settings, &catalog);
 
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self())).map_err(io::Error::other)?;
@@ -127,10 +127,8 @@ impl Gateway {
         let server = settings.server.clone();
         let (closing_sender, closing) = Closing::new();
         let drain = Drain { notice: server.drain_notice, open: server.drain, closing: closing_sender };
-        let file = layers.into_iter().find_map(Layer::into_file);
         let reload = Reload {
             hangups: reload::hangups(),
-            read: file.as_deref().and_then(reload::state),
             file,
             environment: environment.clone(),
             options,

@@ -1,18 +1,19 @@
 //! Keys and models that change while the gateway runs: on SIGHUP, or when the file of the configuration has changed.
+//! Variables are those of the start: what `GATEWAYZ_CONFIG_TOML` sets, and over the file, stays until the next one.
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix::Addr;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Options;
-use super::guard::{no_keys, report_missing_keys};
+use super::guard::{no_keys, report};
 use crate::auth::KeyRing;
 use crate::catalog::Catalog;
 use crate::config::Settings;
+use crate::config::file::{ConfigFile, FileState};
 use crate::config::load::{Loaded, load};
 use crate::config::secrets::Environment;
 use crate::metrics::actor::{Metrics, Reloaded};
@@ -21,15 +22,10 @@ use crate::metrics::actor::{Metrics, Reloaded};
 /// are replaced as a whole.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Time of the last change, and size.
-type State = (SystemTime, u64);
-
 /// What is read again, and where it goes.
 pub(super) struct Reload {
-    pub(super) file: Option<PathBuf>,
+    pub(super) file: Option<ConfigFile>,
     pub(super) hangups: Option<Signal>,
-    /// The file as it was read last.
-    pub(super) read: Option<State>,
     pub(super) environment: Environment,
     pub(super) options: Options,
     /// As of the start.
@@ -42,25 +38,27 @@ pub(super) struct Reload {
 impl Reload {
     /// Reloads whenever there is a reason to.
     pub(super) async fn watch(mut self) -> Infallible {
-        let mut seen = self.read;
+        let mut read = self.file.as_ref().and_then(|file| file.state);
+        let mut seen = read;
         loop {
             let asked = tokio::select! {
                 () = next(&mut self.hangups) => true,
                 () = tokio::time::sleep(INTERVAL) => false,
             };
-            let now = self.file.as_deref().and_then(state);
+            let now = self.file.as_ref().and_then(|file| FileState::of(&file.path));
             // A file that is being written is left until it has settled.
-            let has_changed = now.is_some() && now != self.read && now == seen;
+            let has_changed = now.is_some() && now != read && now == seen;
             seen = now;
             if asked || has_changed {
-                self.read = now;
+                read = now;
                 self.reload();
             }
         }
     }
 
     fn reload(&self) {
-        let Loaded { settings, secrets, .. } = match load(self.file.as_deref(), &self.environment) {
+        let path = self.file.as_ref().map(|file| file.path.as_path());
+        let Loaded { settings, secrets, .. } = match load(path, &self.environment) {
             Ok(loaded) => loaded,
             Err(mistakes) => return log::error!("nothing was reloaded: {mistakes}"),
         };
@@ -76,12 +74,13 @@ impl Reload {
         self.keys.replace(&secrets.client_keys, &settings.auth, without && self.options.insecure);
         self.catalog.replace_models(&settings.models);
         self.metrics.do_send(Reloaded);
-        report_missing_keys(&self.running, &self.catalog);
         log::info!("reloaded: {} models, {} named keys", settings.models.len(), settings.auth.keys.len());
         let stale = self.needs_restart(&settings);
         if !stale.is_empty() {
             log::warn!("changes of {} take effect at the next start", stale.join(", "));
         }
+        let in_force = Settings { auth: settings.auth, models: settings.models, ..self.running.clone() };
+        report(&in_force, &self.catalog);
     }
 
     fn unknown_provider(&self, settings: &Settings) -> Option<String> {
@@ -101,12 +100,6 @@ impl Reload {
         let fixed = fresh.keys().filter(|name| !matches!(name.as_str(), "auth" | "models"));
         fixed.filter(differs).cloned().collect()
     }
-}
-
-/// None while there is no file.
-pub(super) fn state(file: &Path) -> Option<State> {
-    let state = std::fs::metadata(file).ok()?;
-    Some((state.modified().ok()?, state.len()))
 }
 
 /// Takes SIGHUP over. To be called before anybody can know that the process is there: until then SIGHUP ends it.

@@ -62,7 +62,7 @@ fn a_key_may_use_its_models_and_sees_no_others() {
 fn a_key_of_a_variable_opens_and_check_names_the_variable() {
     let provider = Provider::start();
     let setup = with_key(&provider, "models = [\"gpt-*\"]");
-    let text = std::fs::read_to_string(setup.file().path()).unwrap();
+    let text = setup.text();
     let mut variables: Vec<(&str, &str)> =
         setup.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     variables.push(("GATEWAYZ_CONFIG_TOML", &text));

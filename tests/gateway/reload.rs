@@ -4,9 +4,11 @@ use gatewayz::auth::hex_digest;
 use serde_json::json;
 
 use crate::harness::binary::{Process, request};
+use crate::harness::exposition::Exposition;
 use crate::harness::gateway::Setup;
-use crate::harness::http::Request;
+use crate::harness::http::{Call, Request};
 use crate::harness::message::{MODEL, UPSTREAM, asking, streaming, with};
+use crate::harness::provider::Exchange;
 use crate::harness::scratch::Scratch;
 use crate::harness::{METRICS_TOKEN, Provider, eventually};
 
@@ -40,7 +42,7 @@ impl Running {
     }
 
     fn write(&self, setup: &Setup) {
-        std::fs::write(self.file.path(), std::fs::read(setup.file().path()).unwrap()).unwrap();
+        std::fs::write(self.file.path(), setup.text()).unwrap();
     }
 
     fn hang_up(&self, expected: &str) {
@@ -108,6 +110,31 @@ fn a_change_of_the_file_is_noticed() {
     running.ask("old", MODEL).ask().assert_error(401, "authentication_error", false);
 }
 
+/// Whoever replaces a file may keep its time and hit its size.
+#[test]
+fn a_file_of_the_same_time_and_size_in_its_place_is_noticed() {
+    let provider = Provider::start();
+    let running = Running::start(&setup(&provider, &key("old", ""), MODEL));
+    let other = setup(&provider, &key("new", ""), MODEL).file();
+    let before = running.file.path().metadata().unwrap();
+    let opened = std::fs::File::options().append(true).open(other.path()).unwrap();
+    opened.set_modified(before.modified().unwrap()).unwrap();
+    assert_eq!(other.path().metadata().unwrap().len(), before.len());
+    std::fs::rename(other.path(), running.file.path()).unwrap();
+    running.process.err.wait_for("reloaded: 1 models, 1 named keys");
+    running.ask("old", MODEL).ask().assert_error(401, "authentication_error", false);
+}
+
+#[test]
+fn a_change_while_the_gateway_starts_is_noticed() {
+    let provider = Provider::start();
+    let fresh = setup(&provider, &key("new", ""), MODEL).text();
+    let gateway =
+        setup(&provider, &key("old", ""), MODEL).start_while(move |file| std::fs::write(file, fresh).unwrap());
+    let asked = || gateway.bare("GET", "/v1/models").header("x-api-key", "new").ask();
+    eventually("the new key", || (asked().status == 200).then_some(()));
+}
+
 #[test]
 fn a_broken_file_changes_nothing_and_says_why() {
     let provider = Provider::start();
@@ -128,6 +155,15 @@ fn a_broken_file_changes_nothing_and_says_why() {
     std::fs::remove_file(running.file.path()).unwrap();
     running.hang_up("nothing was reloaded");
     serves();
+}
+
+#[test]
+fn budgets_that_come_with_a_reload_are_said_to_be_forgotten_too() {
+    let provider = Provider::start();
+    let running = Running::start(&setup(&provider, &key("team", ""), MODEL));
+    assert!(!running.process.err.text().contains("budgets"), "{}", running.process.err.text());
+    running.write(&setup(&provider, &key("team", "usd_per_day = 1.0"), MODEL));
+    running.hang_up("the budgets of 1 key(s) are kept in memory");
 }
 
 #[test]
@@ -159,7 +195,72 @@ fn limits_of_a_key_change_and_its_usage_stays() {
     assert_eq!(team["day"]["total"]["requests"], 2);
 }
 
-/// Whoever is being served meanwhile notices nothing.
+/// Requests that are under way end as they would have, those of a key that is taken away too.
+#[test]
+fn two_hundred_requests_in_flight_outlive_reloads_and_the_removal_of_their_key() {
+    const EACH: usize = 100;
+    let provider = Provider::start();
+    let running = Running::start(&setup(&provider, &[key("old", ""), key("kept", "")].concat(), MODEL));
+    let send = |body: serde_json::Value, number: usize| {
+        let key = if number.is_multiple_of(2) { "old" } else { "kept" };
+        Request::new(running.address, "POST", "/v1/messages").header("x-api-key", key).json(&body).send()
+    };
+    let whole: Vec<Call> = (0..EACH).map(|number| send(asking("Hi"), number)).collect();
+    let held: Vec<Exchange> = whole.iter().map(|_| provider.accept()).collect();
+    let streams: Vec<Call> = (0..EACH).map(|number| send(streaming("Hi"), number)).collect();
+    let mut begun: Vec<Exchange> = streams.iter().map(|_| provider.accept()).collect();
+    for exchange in &mut begun {
+        exchange.begin();
+        exchange.text("before");
+    }
+    let mut streams: Vec<_> = streams.into_iter().map(Call::events).collect();
+    for (_, events) in &mut streams {
+        events.until("content_block_delta");
+    }
+    let inflight = || {
+        let scrape =
+            request(running.address, "GET", "/metrics").header("authorization", &format!("Bearer {METRICS_TOKEN}"));
+        Exposition::read(&scrape.ask().text()).sum("gateway_inflight_requests")
+    };
+    assert_eq!(inflight(), 2.0 * EACH as f64);
+
+    let models = |names: &[&str], model: &str| {
+        let keys: String = names.iter().map(|name| key(name, "")).collect();
+        setup(&provider, &keys, MODEL).model(model, &["scripted"], UPSTREAM)
+    };
+    running.write(&models(&["kept", "old", "by-signal"], "claude-by-signal"));
+    running.hang_up("reloaded: 2 models, 3 named keys");
+    running.write(&models(&["kept"], "claude-by-change"));
+    running.process.err.wait_for("reloaded: 2 models, 1 named keys");
+    running.ask("old", MODEL).ask().assert_error(401, "authentication_error", false);
+    assert_eq!(inflight(), 2.0 * EACH as f64);
+
+    for exchange in held {
+        exchange.say("as if nothing had been");
+    }
+    for call in whole {
+        let reply = call.reply();
+        assert_eq!((reply.status, reply.said().as_str()), (200, "as if nothing had been"));
+    }
+    for mut exchange in begun {
+        exchange.text(" and after");
+        exchange.finish();
+    }
+    for (head, events) in streams {
+        let transcript = events.rest();
+        assert_eq!((head.status, transcript.said().as_str()), (200, " and after"));
+        assert_eq!(transcript.events.last().unwrap().name, "message_stop");
+    }
+    for name in ["old", "by-signal"] {
+        running.ask(name, MODEL).ask().assert_error(401, "authentication_error", false);
+    }
+    let call = running.ask("kept", "claude-by-change").send();
+    provider.accept().say("Hi");
+    assert_eq!(call.reply().status, 200);
+    assert!(provider.is_idle());
+}
+
+/// Whoever asks in the moment of a reload notices nothing.
 #[test]
 fn reloads_under_load_lose_no_request() {
     let simulator = crate::harness::Simulator::start();

@@ -1,6 +1,7 @@
 //! The gateway in a thread of its own, with a configuration written to a file.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::mpsc;
 
 use gatewayz::config::load::load;
@@ -106,9 +107,14 @@ impl Setup {
 
     /// The file as a user would write it.
     pub fn file(&self) -> Scratch {
+        Scratch::toml(&self.text())
+    }
+
+    /// What stands in the file.
+    pub fn text(&self) -> String {
         let section = |(name, lines): &(&str, String)| format!("[{name}]\n{lines}\n");
         let sections: String = self.sections.iter().map(section).collect();
-        Scratch::toml(&format!("{sections}{}", self.lists))
+        format!("{sections}{}", self.lists)
     }
 
     pub fn environment(&self) -> &Environment {
@@ -125,7 +131,16 @@ impl Setup {
         self.start_with(Options { insecure: true })
     }
 
+    /// Starts it with a file that is changed after it has been read, and before anything has started.
+    pub fn start_while(&self, change: impl FnOnce(&Path) + Send + 'static) -> Gateway {
+        self.launch(Options::default(), change)
+    }
+
     fn start_with(&self, options: Options) -> Gateway {
+        self.launch(options, |_| ())
+    }
+
+    fn launch(&self, options: Options, meanwhile: impl FnOnce(&Path) + Send + 'static) -> Gateway {
         let (file, environment) = (self.file(), self.environment.clone());
         let path = file.path().to_path_buf();
         let (stop, signals) = unbounded_channel();
@@ -133,6 +148,7 @@ impl Setup {
         std::thread::spawn(move || {
             actix_rt::System::new().block_on(async {
                 let loaded = load(Some(&path), &environment).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+                meanwhile(&path);
                 let gateway = Built::build(loaded, &environment, options).unwrap();
                 // The test may have given up.
                 let _ = started.send(gateway.address());
