@@ -94,6 +94,14 @@ impl Entries {
         let by_wildcard = || self.wildcards.iter().find(|at| takes(&self.models[**at].id, asked));
         self.by_id.get(asked).or_else(by_wildcard).copied()
     }
+
+    /// Whether any id that this pattern takes is taken by the entry at this place.
+    fn is_reached(&self, pattern: &str, at: usize) -> bool {
+        let Some(prefix) = pattern.strip_suffix('*') else { return self.place(pattern) == Some(at) };
+        // Of the wildcards that take all that the pattern does, only the most specific one is asked.
+        let whole = |at: &&usize| self.models[**at].id.strip_suffix('*').is_some_and(|own| prefix.starts_with(own));
+        self.models[at].id.starts_with(prefix) || self.wildcards.iter().find(whole) == Some(&at)
+    }
 }
 
 impl Catalog {
@@ -232,6 +240,18 @@ impl Catalog {
         dead.map(|(model, _)| model.id.clone()).collect()
     }
 
+    /// Ids of all entries that these patterns reach and that may cost something nobody knows of: without a price, and
+    /// with a usable route to a provider that does not tell the cost.
+    pub fn of_unknown_cost(&self, patterns: &[String]) -> Vec<String> {
+        let entries = self.entries();
+        let unknown = (0..entries.models.len()).filter(|at| {
+            entries.models[*at].price.is_none()
+                && entries.routes[*at].iter().any(|route| !route.dialect.tells_cost)
+                && patterns.iter().any(|pattern| entries.is_reached(pattern, *at))
+        });
+        unknown.map(|at| entries.models[at].id.clone()).collect()
+    }
+
     /// The routes of a model that can be called; `label` is what those models count under that have none of their own.
     fn usable_routes(&self, model: &Model, label: ModelLabel, upstreams: &mut Vec<NamedUpstream>) -> Vec<Route> {
         let mut upstream_of = |provider: ProviderId, upstream: &str| {
@@ -286,15 +306,9 @@ mod tests {
         let text = format!(
             "[metrics]\nmax_dynamic_models = {max_dynamic}\n[[providers]]\nname = \"a\"\ndialect = \"generic\"\nbase_url = \"http://a/v1\"\n[[providers]]\nname = \"b\"\ndialect = \"generic\"\nbase_url = \"http://b/v1\"\n{models}"
         );
-        let file = std::env::temp_dir().join(format!(
-            "gatewayz-catalog-{}-{:?}.toml",
-            std::process::id(),
-            std::thread::current().id()
-        ));
-        std::fs::write(&file, text).unwrap();
-        let loaded = crate::config::load::load(Some(&file), &Default::default());
-        std::fs::remove_file(&file).unwrap();
-        Catalog::new(&loaded.unwrap().settings, |name| name == "a")
+        let environment = [("GATEWAYZ_CONFIG_TOML".to_owned(), text)].into();
+        let loaded = crate::config::load::load(None, &environment).unwrap();
+        Catalog::new(&loaded.settings, |name| name == "a")
     }
 
     const MODELS: &str = r#"
@@ -358,5 +372,39 @@ mod tests {
         assert_eq!(*dialect("plain"), generic);
         assert_eq!(dialect("newer").max_tokens_field.name(), "max_completion_tokens");
         assert!(dialect("newer").top_k, "the other provider's override is its own");
+    }
+
+    #[test]
+    fn the_cost_is_unknown_where_neither_price_nor_provider_tells_it() {
+        let price = "price = { input = 1, output = 1 }";
+        let catalog = catalog(
+            &format!(
+                r#"
+                {MODELS}
+                [[models]]
+                id = "gpt-priced"
+                routes = [ {{ provider = "a", model = "x" }} ]
+                {price}
+                [[models]]
+                id = "gpt-5*"
+                routes = [ {{ provider = "a", model = "x" }} ]
+                [[models]]
+                id = "told"
+                routes = [ {{ provider = "a", model = "x" }} ]
+                dialect_overrides = {{ tells_cost = true }}
+                "#
+            ),
+            10,
+        );
+        let unknown = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            catalog.of_unknown_cost(&patterns)
+        };
+        assert_eq!(unknown(&["*"]), ["exact", "*", "gpt-*", "gpt-5*"]);
+        assert_eq!(unknown(&["gpt-*"]), ["gpt-*", "gpt-5*"]);
+        assert_eq!(unknown(&["gpt-5-mini*"]), ["gpt-5*"]);
+        assert_eq!(unknown(&["gpt-5-mini", "exact"]), ["exact", "gpt-5*"]);
+        assert_eq!(unknown(&["vendor/*"]), ["*"]);
+        assert_eq!(unknown(&["gpt-priced", "told", "dead"]), [""; 0]);
     }
 }

@@ -6,13 +6,14 @@ use super::Outcome;
 use crate::config::load::load;
 use crate::config::secrets::{Environment, Secrets};
 use crate::config::{Route, Settings};
-use crate::startup::outfit;
+use crate::startup::{outfit, report};
 
 /// Shows what was understood; fails when there is a mistake.
 pub fn run(config: Option<&Path>, environment: &Environment) -> Outcome {
     let loaded = load(config, environment)?;
     // What is found only on the way to serving: files that cannot be read.
-    outfit(&loaded.settings, &loaded.secrets)?;
+    let (catalog, _) = outfit(&loaded.settings, &loaded.secrets)?;
+    report(&loaded.settings, &catalog);
     let layers: Vec<String> = loaded.layers.iter().map(ToString::to_string).collect();
     println!("# read from: {}", layers.join(" < "));
     print!("{}", described(&loaded.settings, &loaded.secrets)?);

@@ -1,12 +1,13 @@
 //! What must be set before the gateway serves, and what is missing though it can.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
 use super::Options;
 use crate::catalog::{Catalog, ProviderId};
 use crate::config::secrets::Secrets;
-use crate::config::{Backend, KeyLimits, Role, Settings};
+use crate::config::{Backend, NamedKey, Role, Settings};
 
 /// Whether there is no key that opens the API.
 pub(super) fn no_keys(settings: &Settings, secrets: &Secrets) -> bool {
@@ -43,15 +44,39 @@ pub(super) fn refuse_to_be_open(settings: &Settings, secrets: &Secrets, options:
 pub fn report(settings: &Settings, catalog: &Catalog) {
     report_missing_keys(settings, catalog);
     report_forgetful_budgets(settings);
+    report_blind_budgets(settings, catalog);
+}
+
+fn has_budget(key: &NamedKey) -> bool {
+    key.limits.usd_per_day.is_some() || key.limits.usd_per_month.is_some()
 }
 
 /// Says that budgets do not last, where they do not.
 fn report_forgetful_budgets(settings: &Settings) {
-    let has_budget = |limits: &KeyLimits| limits.usd_per_day.is_some() || limits.usd_per_month.is_some();
-    let keys = settings.auth.keys.iter().filter(|key| has_budget(&key.limits)).count();
+    let keys = settings.auth.keys.iter().filter(|key| has_budget(key)).count();
     if keys > 0 && settings.limits.backend == Backend::Memory {
         log::warn!(
             "the budgets of {keys} key(s) are kept in memory: they begin anew at each start and hold for this process alone; limits.backend = \"redis\" keeps them"
+        );
+    }
+}
+
+/// Names the budgets that some models do not count against, since nobody tells what they cost.
+fn report_blind_budgets(settings: &Settings, catalog: &Catalog) {
+    let (mut keys, mut models) = (Vec::new(), BTreeSet::new());
+    for key in settings.auth.keys.iter().filter(|key| has_budget(key) && !key.disabled) {
+        let unknown = catalog.of_unknown_cost(&key.models);
+        if !unknown.is_empty() {
+            keys.push(key.name.as_str());
+            models.extend(unknown);
+        }
+    }
+    if !keys.is_empty() {
+        let models: Vec<String> = models.into_iter().collect();
+        log::warn!(
+            "the budgets of {} do not hold for models of unknown cost, which have no price and a provider that does not tell it: {}",
+            keys.join(", "),
+            models.join(", ")
         );
     }
 }

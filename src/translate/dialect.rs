@@ -35,6 +35,9 @@ pub struct Dialect {
     pub web_plugin: bool,
     /// How thinking of earlier turns goes back to the provider.
     pub replay: Replay,
+    /// Whether the usage in every answer tells what it cost, in US dollars. Where a provider does so, its figure is
+    /// taken, whatever stands here: this says that budgets can rely on it.
+    pub tells_cost: bool,
 }
 
 /// See [`Dialect::max_tokens_field`].
@@ -187,6 +190,7 @@ impl Dialect {
             prefill: Prefill::Send,
             web_plugin: true,
             replay: Replay::ReasoningDetails,
+            tells_cost: true,
         }
     }
 
@@ -212,6 +216,7 @@ impl Dialect {
             prefill: Prefill::Reject,
             web_plugin: false,
             replay: Replay::None,
+            tells_cost: false,
         }
     }
 
@@ -231,6 +236,7 @@ impl Dialect {
             prefill: Prefill::Send,
             web_plugin: false,
             replay: Replay::None,
+            tells_cost: false,
         }
     }
 }

@@ -37,3 +37,4 @@ mod smuggling;
 mod streams;
 mod tls;
 mod token_counts;
+mod unknown_costs;
