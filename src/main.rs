@@ -131,6 +131,7 @@ fn main() -> ExitCode {
         Command::Keygen(args) => keygen::run(&args.name, args.admin),
         Command::Healthcheck(args) => healthcheck::run(args.config.as_deref(), &environment),
     };
+    logging::flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

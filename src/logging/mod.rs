@@ -1,12 +1,18 @@
 //! Logs by env_logger: a line of text, or of JSON, for each record. Never a prompt, a completion or a key.
 
+mod sink;
+
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _, stderr};
 
 use env_logger::fmt::Formatter;
+use env_logger::fmt::style::Style;
+use env_logger::{Target, WriteStyle};
 use log::Record;
 use log::kv::{self, Key, Value, VisitSource};
 
+use self::sink::Sink;
+pub use self::sink::flush;
 use crate::config::secrets::Environment;
 
 /// What is logged when `RUST_LOG` does not say: actix tells its own start in lines that we say better, and
@@ -16,21 +22,35 @@ const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_web_prom=error";
 const QUIET_FILTER: &str = "warn,actix_web_prom=error";
 
 /// Sets up the logger: `RUST_LOG` filters, `GATEWAYZ_LOG_FORMAT=json` asks for JSON.
-/// `quiet`: warnings only, where something else is to be seen.
+/// `quiet`: warnings only, where something else is to be seen. Before the process ends, [`flush`] is to be called.
 pub fn init(environment: &Environment, quiet: bool) {
     let default = if quiet { QUIET_FILTER } else { DEFAULT_FILTER };
     let filter = environment.get("RUST_LOG").map_or(default, String::as_str);
     let mut builder = env_logger::Builder::new();
     builder.parse_filters(filter);
+    let on_terminal = stderr().is_terminal();
     match environment.get("GATEWAYZ_LOG_FORMAT").map(String::as_str) {
         Some("json") => builder.format(json),
-        _ => builder.format(text),
+        _ if on_terminal => builder.format(coloured),
+        _ => builder.format(plain),
     };
+    if !on_terminal && let Ok(sink) = Sink::start() {
+        // There are no colours in it, and looking for them to take them out would cost a pass over each line.
+        builder.target(Target::Pipe(Box::new(sink))).write_style(WriteStyle::Always);
+    }
     builder.init();
 }
 
-fn text(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+fn coloured(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
     let style = out.default_level_style(record.level());
+    text(out, record, style)
+}
+
+fn plain(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+    text(out, record, Style::default())
+}
+
+fn text(out: &mut Formatter, record: &Record<'_>, style: Style) -> std::io::Result<()> {
     // In one piece, and without a copy of each field: this is written for every request.
     let mut line = String::with_capacity(512);
     let begun = write!(line, "{} {style}{:5}{style:#} {}", out.timestamp_millis(), record.level(), record.args());
