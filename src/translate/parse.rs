@@ -15,8 +15,7 @@ pub fn request(body: &[u8]) -> Result<MessagesRequest<'_>, Invalid> {
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(Invalid::new("body", "the request body is not valid UTF-8"));
     };
-    let read = || serde_json::from_str(text).map_err(|_| named_mistake(body));
-    let mut request: MessagesRequest<'_> = json::from_str(text).map_or_else(read, Ok)?;
+    let mut request: MessagesRequest<'_> = json::from_str(text).map_err(|_| named_mistake(body))?;
     request.size = body.len();
     Ok(request)
 }

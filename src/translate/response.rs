@@ -14,6 +14,7 @@ use crate::tokens;
 use crate::wire::anthropic::message::{
     AssistantRole, ContentBlock, Message, MessageType, RefusalType, StopDetails, StopReason, Usage,
 };
+use crate::wire::json;
 use crate::wire::openai::completion::{Arguments, Completion, Delta, ReasoningDetail, ToolCallPart};
 use crate::wire::text::decode_lossy;
 
@@ -43,7 +44,7 @@ pub struct Translated {
 /// Translates the body of a provider's 200.
 pub fn response(body: &[u8], context: &Context<'_>) -> Result<Translated, GatewayError> {
     let invalid = || GatewayError::new(Cause::InvalidResponse, "The provider's answer is not a chat completion");
-    let completion: Completion<'_> = serde_json::from_slice(body).map_err(|_| invalid())?;
+    let completion: Completion<'_> = json::from_slice(body).map_err(|_| invalid())?;
     if let Some(error) = error::inside(&completion, body) {
         return Err(error);
     }
@@ -123,7 +124,7 @@ pub(super) fn reasoning_fragment<'a>(delta: &'a Delta<'_>) -> Cow<'a, [u8]> {
     }
     let mut joined = Vec::new();
     for raw in &delta.reasoning_details {
-        if let Ok(ReasoningDetail { text, summary }) = serde_json::from_str(raw.get()) {
+        if let Ok(ReasoningDetail { text, summary }) = json::from_str(raw.get()) {
             joined.extend_from_slice(&text.or(summary).unwrap_or_default().0);
         }
     }

@@ -119,8 +119,7 @@ fn definition<'a>(
 /// The schema as it came, with `type: object` and `properties` added where they are absent or null (T38).
 fn complete_schema(schema: &RawValue, index: usize) -> Result<Cow<'_, RawValue>, Invalid> {
     let invalid = |_| Invalid::new(format!("tools.{index}.custom.input_schema"), "Input should be a valid dictionary");
-    let read = || serde_json::from_str(schema.get()).map_err(invalid);
-    let Fields(mut fields) = json::from_str(schema.get()).map_or_else(read, Ok)?;
+    let Fields(mut fields) = json::from_str(schema.get()).map_err(invalid)?;
     if let Some((_, kind)) = fields.iter().find(|(key, _)| key.as_str() == "type")
         && !matches!(kind.get(), r#""object""# | "null")
     {

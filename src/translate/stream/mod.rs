@@ -21,6 +21,7 @@ use super::usage::{Tally, usage};
 use crate::error::{Cause, GatewayError};
 use crate::tokens::Estimator;
 use crate::wire::anthropic::message::{MessageDelta, StopReason, Usage};
+use crate::wire::json;
 use crate::wire::openai::completion::{Choice, Completion, Delta};
 use crate::wire::text::SurrogateJoiner;
 
@@ -159,7 +160,7 @@ impl<'a> StreamTranslator<'a> {
             self.done_seen = true;
             return if self.any_choice && self.reported.is_some() { self.complete(out) } else { Ok(()) };
         }
-        let chunk: Completion<'_> = match serde_json::from_slice(data) {
+        let chunk: Completion<'_> = match json::from_slice(data) {
             Ok(chunk) => chunk,
             // After its end a stream has nothing to say but its usage (T4).
             Err(_) if self.done_seen => return Ok(()),

@@ -55,6 +55,7 @@ impl<'a> Scanner<'a> {
 
     /// `true`, `false` or `null`.
     pub(super) fn word(&mut self, word: &str) -> Taken<()> {
+        self.peek()?;
         match self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             true => {
                 self.at += word.len();
@@ -86,7 +87,6 @@ impl<'a> Scanner<'a> {
         match self.peek()? {
             b'"' => self.string().map(drop),
             b'{' => self.pass_items(b'}', levels, |scanner, levels| {
-                scanner.peek()?;
                 scanner.string()?;
                 scanner.expect(b':')?;
                 scanner.pass_value(levels)
@@ -117,11 +117,8 @@ impl<'a> Scanner<'a> {
 
     /// A string, which must be next: it is well-formed, and no half of a character stands in it alone.
     pub(super) fn string(&mut self) -> Taken<Span<'a>> {
-        let from = self.at;
-        if self.byte(from)? != b'"' {
-            return Err(NotTaken);
-        }
-        self.at += 1;
+        self.expect(b'"')?;
+        let from = self.at - 1;
         let mut is_escaped = false;
         'blocks: while let Some(block) = self.text.as_bytes()[self.at..].first_chunk::<BLOCK>() {
             let mut special = special(block);

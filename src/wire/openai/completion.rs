@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::wire::json;
 use crate::wire::text::{Fragment, Text};
 
 /// A completion or a chunk.
@@ -164,9 +165,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
         // is certain.
         let raw = <&'de RawValue>::deserialize(deserializer)?.get();
         let fragment = match raw.as_bytes().first() {
-            Some(b'"') => serde_json::from_str(raw).map_err(de::Error::custom)?,
+            Some(b'"') => json::from_str(raw).map_err(de::Error::custom)?,
             Some(b'[') => {
-                let parts: Vec<TextPart<'de>> = serde_json::from_str(raw).map_err(de::Error::custom)?;
+                let parts: Vec<TextPart<'de>> = json::from_str(raw).map_err(de::Error::custom)?;
                 let texts = parts.iter().filter_map(|part| part.text.as_ref());
                 Fragment(Cow::Owned(texts.flat_map(|text| text.0.iter().copied()).collect()))
             }
@@ -194,7 +195,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&'de RawValue>::deserialize(deserializer)?;
         if raw.get().starts_with('"') {
-            serde_json::from_str(raw.get()).map(Arguments::Json).map_err(de::Error::custom)
+            json::from_str(raw.get()).map(Arguments::Json).map_err(de::Error::custom)
         } else {
             Ok(Arguments::Object(raw))
         }
