@@ -19,15 +19,19 @@ import yaml
 
 from places import ALERTMANAGER, PROMETHEUS, ROOT
 
-sys.path.insert(0, str(ROOT / "tests" / "sdk"))
+sys.path[:0] = [str(ROOT / "tests" / "sdk"), str(ROOT / "tests" / "replicas")]
 from harness import Gateway, Server, Simulator, fetch, free_port  # noqa: E402
+from servers import Client, Redis, Replica  # noqa: E402
 
 __all__ = [
     "SMALL_CONFIG",
     "Alertmanager",
+    "Client",
     "Demo",
     "Gateway",
     "Prometheus",
+    "Redis",
+    "Replica",
     "Simulator",
     "Webhook",
     "fetch",
