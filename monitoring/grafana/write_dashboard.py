@@ -13,6 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "source"))
+import keys  # noqa: E402
 import models  # noqa: E402
 import plant  # noqa: E402
 import traffic  # noqa: E402
@@ -26,6 +27,7 @@ ROWS = [
     ("Latency", traffic.latency),
     ("Outcomes", traffic.outcomes),
     ("Tokens and cost", traffic.tokens_and_cost),
+    ("Keys and limits", keys.keys_and_limits),
     ("Providers", plant.providers),
     ("Saturation", plant.saturation),
     ("Scrape and alerts", plant.scrape),

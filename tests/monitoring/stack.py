@@ -82,18 +82,20 @@ def until(what: str, check, seconds: float, every: float = 1.0):
 
 
 class Demo(Server):
-    """`gatewayz demo`, with arguments."""
+    """`gatewayz demo`, with arguments; given a Redis, with all metrics that a configuration can turn on."""
 
     metrics_token = "test-metrics-token"
 
-    def __init__(self, binary, folder: Path, *arguments):
-        super().__init__(
-            "demo",
-            folder,
-            lambda port: [binary, "demo", "--port", port, *arguments],
-            {"METRICS_TOKEN": self.metrics_token},
-            "/healthz",
-        )
+    def __init__(self, binary, folder: Path, *arguments, redis: Redis | None = None):
+        environment = {"METRICS_TOKEN": self.metrics_token}
+        if redis:
+            environment |= {
+                "GATEWAYZ__METRICS__PER_KEY": "true",
+                "GATEWAYZ__LIMITS__BACKEND": "redis",
+                "REDIS_URL": redis.url,
+            }
+        command = [binary, "demo", *arguments]
+        super().__init__("demo", folder, lambda port: [*command, "--port", port], environment, "/healthz")
 
 
 class Prometheus(Server):

@@ -6,7 +6,7 @@ import promql_parser
 import pytest
 
 from shipped import PANELS, RECORDED, RUNBOOK_FILES, expressions, resolved
-from stack import Alertmanager, Demo, Prometheus, Webhook, fetch, until
+from stack import Alertmanager, Demo, Prometheus, Redis, Webhook, fetch, until
 
 # Families that no panel shows, and why.
 NOT_SHOWN: dict[str, str] = {}
@@ -18,8 +18,6 @@ OF_PROMETHEUS = {
     "scrape_samples_scraped": ADDED,
     "ALERTS": {"alertname", "alertstate", "severity", "component"},
 }
-# What a gateway serves only with `limits.backend = "redis"`, which the demo does not have.
-WITH_REDIS = {"gateway_limits_backend_up": ADDED, "gateway_limits_backend_failures_total": ADDED}
 SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? \S+")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -42,8 +40,8 @@ class Scrape:
         if name in RECORDED:
             # By convention the name begins with what is left of the labels.
             return {name.split(":")[0]} - {"gateway"}
-        if name in OF_PROMETHEUS | WITH_REDIS:
-            return (OF_PROMETHEUS | WITH_REDIS)[name]
+        if name in OF_PROMETHEUS:
+            return OF_PROMETHEUS[name]
         return {label for series in self.series[name] for label in series} | ADDED
 
 
@@ -57,7 +55,8 @@ def exposition(server, token=None) -> str:
 @pytest.fixture(scope="module")
 def gateway_scrape(binary, tmp_path_factory):
     """Of a gateway that has been at work."""
-    with Demo(binary, tmp_path_factory.mktemp("demo"), "--traffic", "--rate", "50") as demo:
+    folder = tmp_path_factory.mktemp("demo")
+    with Redis(folder) as redis, Demo(binary, folder, "--traffic", "--rate", "50", redis=redis) as demo:
 
         def at_work():
             text = exposition(demo, demo.metrics_token)
@@ -114,7 +113,7 @@ def test_every_name_in_a_query_is_in_a_scrape(scrape, where, query):
     known = set()
     for selector in selectors:
         name = selector.name
-        assert name in scrape.series or name in OF_PROMETHEUS | WITH_REDIS or name in RECORDED, f"nobody serves {name}"
+        assert name in scrape.series or name in OF_PROMETHEUS or name in RECORDED, f"nobody serves {name}"
         known |= scrape.labels(name)
         for matcher in selector.matchers.matchers:
             assert matcher.name in scrape.labels(name), f"{name} has no label {matcher.name}"

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from shipped import PANELS, REQUIRED_IDS, name_of, resolved
-from stack import SMALL_CONFIG, Demo, Gateway, Prometheus, Simulator, until
+from stack import SMALL_CONFIG, Demo, Gateway, Prometheus, Redis, Simulator, until
 
 # Queries that find nothing while all is well: the open circuits.
 NOTHING_TO_TELL = {("Circuits", "B")}
@@ -21,7 +21,7 @@ def values(prometheus, target) -> list[tuple[dict, float]]:
 def busy(binary, tmp_path_factory):
     """A Prometheus that has watched the demo until every model has had traffic."""
     folder = tmp_path_factory.mktemp("busy")
-    with Demo(binary, folder, "--traffic", "--rate", "30") as demo:
+    with Redis(folder) as redis, Demo(binary, folder, "--traffic", "--rate", "30", redis=redis) as demo:
         with Prometheus(folder, f"127.0.0.1:{demo.port}", demo.metrics_token) as prometheus:
             until("every model has answered", lambda: all_answered(prometheus), 240)
             failures = "sum(increase(model_errors_total[5m])) > 0"
