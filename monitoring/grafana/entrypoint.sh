@@ -17,6 +17,8 @@ die() {
 here=$(cd "$(dirname "$0")" && pwd)
 run=${GRAFANA_RUN:-/dev/shm/grafana}
 url=${RUNBOOKS_URL:-monitoring/runbooks}
+# The dashboard puts a slash and the name of a file behind it.
+url=${url%/}
 
 [ -n "${GF_SECURITY_ADMIN_PASSWORD:-}" ] || [ "${GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION:-}" = true ] ||
     die "set GF_SECURITY_ADMIN_PASSWORD; admin/admin will not do"

@@ -23,10 +23,17 @@ die() {
     exit 1
 }
 
-# HOST or HOST:PORT and nothing else, since it goes into files of other formats.
-is_address() {
-    case $1 in
-        '' | *[!A-Za-z0-9.:_-]* | *:*:* | :* | *:) return 1 ;;
+is_port() {
+    case $1 in '' | 0* | ??????* | *[!0-9]*) return 1 ;; esac
+    [ "$1" -le 65535 ]
+}
+
+# address NAME VALUE: HOST:PORT and nothing else, since it goes into files of other formats.
+address() {
+    case $2 in
+        '' | *[!A-Za-z0-9.:_-]* | *:*:* | :*) die "$1 is HOST:PORT, without a scheme or a path; got '$2'" ;;
+        *:*) is_port "${2#*:}" || die "the port of $1 is a number from 1 to 65535; got '$2'" ;;
+        *) die "$1 needs a port; got '$2'" ;;
     esac
 }
 
@@ -41,13 +48,13 @@ case ${SCRAPE:=private} in
     local) job=gatewayz_local target=${SCRAPE_TARGET:-gateway:8080} ;;
     *) die "SCRAPE is private, public or local, not '$SCRAPE'" ;;
 esac
-is_address "$target" || die "SCRAPE_TARGET is HOST:PORT, without a scheme or a path; got '$target'"
 case $SCRAPE-$target in
-    private-*:*[!0-9]* | private-*[!0-9]) die "SCRAPE_TARGET needs a port; got '$target'" ;;
+    public-*:* | public- | private-* | local-*) address SCRAPE_TARGET "$target" ;;
+    *) address SCRAPE_TARGET "$target:443" ;; # which https has by itself
 esac
 alertmanager=${ALERTMANAGER_TARGET:-alertmanager.railway.internal:9093}
-is_address "$alertmanager" || die "ALERTMANAGER_TARGET is HOST:PORT; got '$alertmanager'"
-case $port in '' | *[!0-9]*) die "PORT is a number; got '$port'" ;; esac
+address ALERTMANAGER_TARGET "$alertmanager"
+is_port "$port" || die "PORT is a number from 1 to 65535; got '$port'"
 
 mkdir -p "$run/secrets" "$run/targets"
 rm -rf "$run/rules" && cp -R "$here/rules" "$run/rules"
@@ -71,8 +78,9 @@ promtool check config "$run/prom.yml" > "$run/check.log" 2>&1 || {
 }
 
 export ENVIRONMENT="${ENVIRONMENT:-${RAILWAY_ENVIRONMENT_NAME:-local}}"
-export GRAFANA_URL="${GRAFANA_URL:-http://localhost:3000}"
-export RUNBOOKS_URL="${RUNBOOKS_URL:-monitoring/runbooks}"
+# Alerts put a slash and the rest behind them.
+GRAFANA_URL=${GRAFANA_URL:-http://localhost:3000} RUNBOOKS_URL=${RUNBOOKS_URL:-monitoring/runbooks}
+export GRAFANA_URL="${GRAFANA_URL%/}" RUNBOOKS_URL="${RUNBOOKS_URL%/}"
 # 3.x expands the environment without the flag and says so.
 exec prometheus \
     --config.file="$run/prom.yml" \

@@ -114,7 +114,7 @@ class Prometheus(Server):
             "PROMETHEUS_RUN": str(files / "run"),
             "PROMETHEUS_DATA": str(files / "data"),
             "ENVIRONMENT": "test",
-            "GRAFANA_URL": "http://grafana.test",
+            "GRAFANA_URL": "http://grafana.test/",
             "RUNBOOKS_URL": "http://runbooks.test",
         }
         command = [files / "entrypoint.sh", "--log.level=warn"]
@@ -170,7 +170,8 @@ class Webhook:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
-                allowed = self.path == "/watchdog" or self.headers["authorization"] == f"Bearer {webhook.token}"
+                token = self.headers["authorization"]
+                allowed = self.path.startswith("/watchdog?") or token == f"Bearer {webhook.token}"
                 if allowed:
                     webhook.heard.append((time.monotonic(), {"path": self.path} | json.loads(body)))
                 self.send_response(200 if allowed else 401)
@@ -186,9 +187,9 @@ class Webhook:
     def environment(self) -> dict[str, str]:
         """What Alertmanager must be told to call here."""
         return {
-            "WEBHOOK_URL": f"{self.url}/alerts?from=alertmanager&test=1",
+            "WEBHOOK_URL": f"{self.url}/alerts?from=alert%20manager&test=100%25",
             "WEBHOOK_TOKEN": self.token,
-            "WATCHDOG_URL": f"{self.url}/watchdog",
+            "WATCHDOG_URL": f"{self.url}/watchdog?by=alert%20manager",
         }
 
     def alerts(self, name: str, status: str) -> list[dict]:

@@ -85,7 +85,7 @@ def test_with_everything_set_all_is_on_and_secrets_are_in_files_alone(laid_out):
         "WEBHOOK_TOKEN": "secret-token",
         "SMTP_PASSWORD": EMAIL["SMTP_PASSWORD"],
     }
-    addresses = {"WEBHOOK_URL": "https://hook.test/a?b=c&d=%20", "WATCHDOG_URL": "https://watchdog.test/x"}
+    addresses = {"WEBHOOK_URL": "https://hook.test/a?b=c&d=%20", "WATCHDOG_URL": "https://watchdog.test/%2F/x?y=100%25"}
     code, output, run = laid_out(EMAIL | addresses | secrets)
     assert code == 0, output
     text = (run / "alertmanager.yml").read_text()
@@ -189,5 +189,6 @@ def test_a_page_arrives_with_what_its_reader_needs(running):
     until("the watchdog is called at once", lambda: webhook.alerts("Watchdog", "firing"), 15, 0.2)
     (page,) = until("the page arrives within the group's wait", lambda: webhook.alerts("ProviderDown", "firing"), 40)
     assert page["labels"]["severity"] == "critical"
-    assert {body["path"].split("?")[0] for _, body in webhook.heard} == {"/watchdog", "/alerts"}
+    paths = {"/watchdog?by=alert%20manager", "/alerts?from=alert%20manager&test=100%25"}
+    assert {body["path"] for _, body in webhook.heard} == paths, "as they were written"
     assert not webhook.alerts("ProviderRateLimitNearlySpent", "firing")

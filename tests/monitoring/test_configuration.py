@@ -119,6 +119,19 @@ def test_the_token_is_in_a_file_that_nobody_else_reads_and_nowhere_else(laid_out
     assert token not in (run / "prom.yml").read_text()
 
 
+def test_by_https_the_port_may_be_left_out(laid_out):
+    code, output, run = laid_out({"METRICS_TOKEN": "t", "SCRAPE": "public", "SCRAPE_TARGET": "gateway.test"})
+    assert code == 0, output
+    assert json.loads((run / "targets" / "gatewayz_staging.json").read_text()) == [{"targets": ["gateway.test"]}]
+
+
+def test_addresses_that_end_in_a_slash_do_not_get_a_second_one(laid_out):
+    addresses = {"GRAFANA_URL": "https://grafana.test/", "RUNBOOKS_URL": "https://example.test/a%20b/"}
+    code, output, _ = laid_out({"METRICS_TOKEN": "t"} | addresses)
+    assert code == 0, output
+    assert {"GRAFANA_URL=https://grafana.test", "RUNBOOKS_URL=https://example.test/a%20b"} <= set(output.splitlines())
+
+
 @pytest.mark.parametrize(
     "environment, complaint",
     [
@@ -126,8 +139,16 @@ def test_the_token_is_in_a_file_that_nobody_else_reads_and_nowhere_else(laid_out
         ({"METRICS_TOKEN": "t", "SCRAPE": "both"}, "SCRAPE is private, public or local, not 'both'"),
         ({"METRICS_TOKEN": "t", "SCRAPE": "public"}, "SCRAPE_TARGET is HOST:PORT"),
         ({"METRICS_TOKEN": "t", "SCRAPE": "public", "SCRAPE_TARGET": "https://a.test"}, "SCRAPE_TARGET is HOST:PORT"),
-        ({"METRICS_TOKEN": "t", "SCRAPE_TARGET": "a.test"}, "SCRAPE_TARGET needs a port"),
+        ({"METRICS_TOKEN": "t", "SCRAPE_TARGET": "a.test"}, "SCRAPE_TARGET needs a port; got 'a.test'"),
+        ({"METRICS_TOKEN": "t", "SCRAPE": "local", "SCRAPE_TARGET": "gateway"}, "SCRAPE_TARGET needs a port"),
+        ({"METRICS_TOKEN": "t", "SCRAPE_TARGET": "a.test:"}, "port of SCRAPE_TARGET"),
+        ({"METRICS_TOKEN": "t", "SCRAPE_TARGET": "a.test:http"}, "port of SCRAPE_TARGET"),
+        ({"METRICS_TOKEN": "t", "SCRAPE": "local", "SCRAPE_TARGET": "a.test:0"}, "port of SCRAPE_TARGET"),
+        ({"METRICS_TOKEN": "t", "SCRAPE": "public", "SCRAPE_TARGET": "a.test:65536"}, "got 'a.test:65536'"),
+        ({"METRICS_TOKEN": "t", "SCRAPE_TARGET": "a.test:99999999999999999999"}, "port of SCRAPE_TARGET"),
+        ({"METRICS_TOKEN": "t", "SCRAPE": "public", "SCRAPE_TARGET": "a.test/metrics"}, "without a scheme or a path"),
         ({"METRICS_TOKEN": "t", "ALERTMANAGER_TARGET": 'a"b'}, "ALERTMANAGER_TARGET is HOST:PORT"),
+        ({"METRICS_TOKEN": "t", "ALERTMANAGER_TARGET": "alertmanager"}, "ALERTMANAGER_TARGET needs a port"),
         ({"METRICS_TOKEN": "t", "PORT": "x"}, "PORT is a number"),
     ],
 )

@@ -145,9 +145,10 @@ def test_ids_are_unique_and_nothing_overlaps():
 # --- The entrypoint ---
 
 
-def test_the_address_of_the_runbooks_is_put_in(tmp_path):
-    url = "https://example.test/tree/main/runbooks"
-    environment = {"GF_SECURITY_ADMIN_PASSWORD": "x", "RUNBOOKS_URL": url, "GRAFANA_RUN": str(tmp_path)}
+@pytest.mark.parametrize("end", ["", "/"])
+def test_the_address_of_the_runbooks_is_put_in(tmp_path, end):
+    url = "https://example.test/tree/main/run%20books"
+    environment = {"GF_SECURITY_ADMIN_PASSWORD": "x", "RUNBOOKS_URL": url + end, "GRAFANA_RUN": str(tmp_path)}
     call(GRAFANA / "entrypoint.sh", environment=environment)  # ends at /run.sh, which only the image has
     written = json.loads((tmp_path / "dashboards" / "models-monitoring.json").read_text())
     (variable,) = (entry for entry in written["templating"]["list"] if entry["name"] == "runbooks")

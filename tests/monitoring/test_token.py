@@ -21,6 +21,7 @@ def test_a_wrong_token_takes_the_target_down_and_pages(binary, tmp_path):
                     assert "401 Unauthorized" in down["lastError"]
                     (page,) = until("the page", lambda: webhook.alerts("GatewayAbsent", "firing")[:1], 240)
                     assert page["annotations"]["runbook_url"] == "http://runbooks.test/GatewayAbsent.md"
+                    assert page["annotations"]["dashboard_url"] == "http://grafana.test/d/models-monitoring"
                     assert page["labels"]["environment"] == "test"
                     assert not {"grafana_url", "runbooks_url"} & set(page["labels"])
                     assert "GatewayTargetDown" in prometheus.firing()
