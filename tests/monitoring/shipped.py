@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import yaml
 
@@ -39,6 +40,12 @@ def expressions() -> list[tuple[str, str]]:
     found += [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
     found += [(entry["name"], entry["expr"]) for entry in DASHBOARD["annotations"]["list"]]
     return found
+
+
+def queries_to_paste() -> list[tuple[str, str]]:
+    """Those of the runbooks, with where they stand."""
+    block = re.compile(r"^ *```promql\n(.*?)^ *```$", re.M | re.S)
+    return [(name, query) for name, file in RUNBOOK_FILES.items() for query in block.findall(file.read_text())]
 
 
 def resolved(expression: str, rate_interval: str = "1m", time_range: str = "1h") -> str:

@@ -5,7 +5,7 @@ import re
 import promql_parser
 import pytest
 
-from shipped import PANELS, RECORDED, RUNBOOK_FILES, expressions, resolved
+from shipped import PANELS, RECORDED, expressions, queries_to_paste, resolved
 from stack import Alertmanager, Demo, Prometheus, Redis, Webhook, fetch, until
 
 # Families that no panel shows, and why.
@@ -83,13 +83,7 @@ def scrape(gateway_scrape, tmp_path_factory):
     return everything
 
 
-def in_runbooks() -> list[tuple[str, str]]:
-    """The queries to paste."""
-    block = re.compile(r"^ *```promql\n(.*?)^ *```$", re.M | re.S)
-    return [(name, query) for name, file in RUNBOOK_FILES.items() for query in block.findall(file.read_text())]
-
-
-QUERIES = [*expressions(), *in_runbooks()]
+QUERIES = [*expressions(), *queries_to_paste()]
 
 
 def parts(expression: str):

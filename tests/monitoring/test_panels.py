@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from shipped import PANELS, REQUIRED_IDS, name_of, resolved
+from shipped import PANELS, REQUIRED_IDS, name_of, queries_to_paste, resolved
 from stack import SMALL_CONFIG, Demo, Gateway, Prometheus, Redis, Simulator, until
 
 # Queries that find nothing while all is well: the open circuits.
@@ -69,7 +69,7 @@ def test_the_panels_tell_the_same_in_several_ways(busy):
 
 
 @pytest.mark.long(1)
-def test_without_any_traffic_no_panel_of_ours_says_nonsense(binary, tmp_path):
+def test_without_any_traffic_no_panel_of_ours_and_no_runbook_says_nonsense(binary, tmp_path):
     with Simulator(binary, tmp_path) as simulator:
         with Gateway(binary, tmp_path, SMALL_CONFIG.format(simulator=simulator.url)) as gateway:
             with Prometheus(tmp_path, f"127.0.0.1:{gateway.port}", gateway.metrics_token) as prometheus:
@@ -78,6 +78,9 @@ def test_without_any_traffic_no_panel_of_ours_says_nonsense(binary, tmp_path):
                     for target in panel["targets"] if panel["id"] not in REQUIRED_IDS else ():
                         found = values(prometheus, target)
                         assert all(math.isfinite(value) for _, value in found), panel["title"]
+                for runbook, query in queries_to_paste():
+                    found = prometheus.query(query)
+                    assert all(math.isfinite(float(sample["value"][1])) for sample in found), f"{runbook}: {query}"
                 # The required ones do, which is why there are others beside them.
                 (latency,) = (panel for panel in PANELS if panel["title"] == "Model Average Latency")
                 assert all(math.isnan(value) for _, value in values(prometheus, latency["targets"][0]))
