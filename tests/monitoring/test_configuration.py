@@ -50,6 +50,12 @@ def test_compose_hands_a_token_of_ones_own_to_both():
     assert {services[name]["environment"]["METRICS_TOKEN"] for name in ("gateway", "prometheus")} == {"mine"}
 
 
+def test_what_everybody_knows_is_in_the_compose_file_alone():
+    known = re.compile(r"demo-(token|key)\b")
+    shipped = [file.relative_to(MONITORING).as_posix() for file in TEXTS if known.search(file.read_text())]
+    assert shipped == ["README.md", "docker-compose.yml"], "a service that is deployed has no default for a secret"
+
+
 def test_grafana_gets_no_defaults_in_variables_which_it_does_not_know():
     for file in GRAFANA.glob("provisioning/**/*.yml"):
         assert yaml.safe_load(file.read_text())["apiVersion"] == 1
