@@ -4,6 +4,9 @@ import time
 
 from servers import Client, Crowd, eventually, in_time
 
+# Some hundred tokens.
+LONG = [{"role": "user", "content": "repeat: " + "many words " * 250}]
+
 
 def test_a_rate_is_shared(replica):
     keys = {"rate": "requests_per_minute = 60"}
@@ -19,6 +22,20 @@ def test_a_rate_is_shared(replica):
     print(f"{crowd.count(200)} of {len(crowd.answers)} in {seconds:.1f} s, {late} answers of Redis were late")
     assert 60 <= crowd.count(200) <= 60 + seconds + late, f"{crowd.count(200)} in {seconds} s, {late} late"
     assert crowd.count(429) > 60, "it was asked for more than that"
+
+
+def test_replicas_with_other_limits_leave_what_is_used_as_it_is(replica):
+    """As during a deploy or a reload, when each replica has read another file."""
+    by_requests = replica({"mixed": "requests_per_minute = 3"})
+    by_tokens = replica({"mixed": "input_tokens_per_minute = 6000"})
+    first, second = Client("mixed", by_requests), Client("mixed", by_tokens)
+    # One in 20 seconds comes back: at most one during the test.
+    assert in_time([by_requests], lambda _: [first.ask()[0] for _ in range(5)])[-1] == 429
+    tokens = "anthropic-ratelimit-input-tokens-remaining"
+    used = 6000 - in_time([by_tokens], lambda _: int(second.ask(messages=LONG)[1][tokens]))
+    assert first.ask()[0] == 429, "forgotten by whoever does not count requests"
+    first.ask()
+    assert 6000 - int(second.ask(messages=LONG)[1][tokens]) > used, "forgotten by whoever does not count tokens"
 
 
 def test_what_is_left_is_told_by_every_replica(replica):

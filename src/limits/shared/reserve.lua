@@ -54,9 +54,8 @@ for place = 1, 3 do
     end
 end
 
-if sizes[1] then missing[1] = missing[1] + 1 end
-if sizes[2] then missing[2] = missing[2] + input_tokens end
-keep(KEYS[1], missing)
+missing[1], missing[2] = missing[1] + 1, missing[2] + input_tokens
+keep(KEYS[1], sizes, missing)
 if at_once then
     redis.call('ZADD', KEYS[2], text(now + seconds), lease)
     redis.call('EXPIRE', KEYS[2], 2 * seconds)

@@ -8,13 +8,11 @@ redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
 redis.call('EXPIRE', KEYS[4], 86400)
 
 local sizes = { tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]) }
-if sizes[1] or sizes[2] or sizes[3] then
-    local missing = missing_now(KEYS[1], sizes)
-    for place = 1, 3 do
-        if sizes[place] then missing[place] = math.max(0, missing[place] + tonumber(ARGV[place + 5])) end
-    end
-    keep(KEYS[1], missing)
+local missing = missing_now(KEYS[1], sizes)
+for place = 1, 3 do
+    missing[place] = math.max(0, missing[place] + tonumber(ARGV[place + 5]))
 end
+keep(KEYS[1], sizes, missing)
 
 local place = 10 + tonumber(ARGV[9])
 for lease = 10, place - 1 do
