@@ -42,12 +42,12 @@ fn request(meter: &Arc<Meter>) {
 /// By two threads too: the workers share the meter.
 #[divan::bench(threads = [1, 2])]
 fn no_limits(bencher: Bencher) {
-    let meter = Meters::default().of("key", KeyLimits::default());
+    let meter = Meters::default().configure("key", KeyLimits::default());
     bencher.bench(|| request(&meter));
 }
 
 #[divan::bench(threads = [1, 2])]
 fn all_limits(bencher: Bencher) {
-    let meter = Meters::default().of("key", ALL);
+    let meter = Meters::default().configure("key", ALL);
     bencher.bench(|| request(&meter));
 }

@@ -37,7 +37,7 @@ impl Key {
             models: vec!["*".to_owned()],
             disabled: false,
             expires_at: None,
-            meter: meters.of(UNNAMED, KeyLimits::default()),
+            meter: meters.configure(UNNAMED, KeyLimits::default()),
         }
     }
 
@@ -49,7 +49,7 @@ impl Key {
             disabled: key.disabled,
             // What cannot be read has been refused with the settings.
             expires_at: key.expires_at.as_ref().and_then(|at| humantime::parse_rfc3339(at).ok()),
-            meter: meters.of(&key.name, key.limits),
+            meter: meters.configure(&key.name, key.limits),
         }
     }
 

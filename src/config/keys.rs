@@ -85,6 +85,13 @@ pub struct KeyLimits {
     pub usd_per_month: Option<f64>,
 }
 
+impl KeyLimits {
+    /// What refills, each for a minute: requests, input tokens, output tokens.
+    pub fn per_minute(&self) -> [Option<u64>; 3] {
+        [self.requests_per_minute, self.input_tokens_per_minute, self.output_tokens_per_minute]
+    }
+}
+
 fn all_models() -> Vec<String> {
     vec!["*".to_owned()]
 }

@@ -27,6 +27,13 @@ impl Bucket {
         Bucket { size: per_minute as f64, level: per_minute as f64, at: now }
     }
 
+    /// From now on it holds and refills so much. What was missing is missing still.
+    pub(super) fn resize(&mut self, per_minute: u64, now: Instant) {
+        self.refill(now);
+        self.level += per_minute as f64 - self.size;
+        self.size = per_minute as f64;
+    }
+
     /// How long until so much could be taken; nothing, when it can be now. No more than its size is ever asked for:
     /// whoever wants more than a minute's worth waits until it is full.
     pub(super) fn wait_for(&mut self, amount: f64, now: Instant) -> Duration {
@@ -106,5 +113,18 @@ mod tests {
         assert_eq!(bucket.level(now).remaining, 50);
         bucket.give_back(1000.0, now);
         assert_eq!(bucket.level(now).remaining, 100);
+    }
+
+    #[test]
+    fn what_is_missing_does_not_come_back_with_another_size() {
+        let now = Instant::now();
+        let mut bucket = Bucket::full(60, now);
+        bucket.take(60.0, now);
+        let later = now + seconds(10.0);
+        bucket.resize(600, later);
+        assert_eq!((bucket.level(later).limit, bucket.level(later).remaining), (600, 550), "10 had come back");
+        bucket.resize(30, later);
+        assert_eq!(bucket.level(later).remaining, 0);
+        assert_eq!(bucket.wait_for(1.0, later), seconds(42.0), "20 too many, and one");
     }
 }

@@ -30,8 +30,8 @@ impl Meters {
         Meters { meters: Mutex::default(), shared: Some(shared) }
     }
 
-    /// The meter of a key, with these limits from now on. What has been used stays used.
-    pub fn of(&self, key: &str, limits: KeyLimits) -> Arc<Meter> {
+    /// Gives a key these limits from now on, and its meter. What has been used stays used.
+    pub fn configure(&self, key: &str, limits: KeyLimits) -> Arc<Meter> {
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         let meter = match meters.get(key) {
             Some(meter) => meter.clone(),
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     fn meter(limits: KeyLimits) -> Arc<Meter> {
-        Meters::default().of("key", limits)
+        Meters::default().configure("key", limits)
     }
 
     /// Without Redis nothing is waited for.

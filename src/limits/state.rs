@@ -35,27 +35,24 @@ pub(super) type Takes = [f64; 3];
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) limits: KeyLimits,
-    requests: Option<Bucket>,
-    input_tokens: Option<Bucket>,
-    output_tokens: Option<Bucket>,
+    /// In the order of [`KeyLimits::per_minute`].
+    buckets: [Option<Bucket>; 3],
     pub(super) open: u64,
     pub(super) ledger: Ledger,
-    /// The time of what was told last.
-    told: f64,
+    /// When Redis said what was heard of it last, by its own time.
+    heard_at: f64,
 }
 
 impl State {
-    /// These limits hold from now on. What has been used stays used, but a bucket of another size begins full.
+    /// These limits hold from now on. What has been used stays used.
     pub(super) fn limit(&mut self, limits: KeyLimits, now: Instant) {
-        let resize = |bucket: &mut Option<Bucket>, before: Option<u64>, per_minute: Option<u64>| {
-            if before != per_minute {
-                *bucket = per_minute.map(|per_minute| Bucket::full(per_minute, now));
+        self.limits = limits;
+        for (bucket, size) in self.buckets.iter_mut().zip(limits.per_minute()) {
+            match (&mut *bucket, size) {
+                (Some(bucket), Some(size)) => bucket.resize(size, now),
+                (_, size) => *bucket = size.map(|size| Bucket::full(size, now)),
             }
-        };
-        let before = std::mem::replace(&mut self.limits, limits);
-        resize(&mut self.requests, before.requests_per_minute, limits.requests_per_minute);
-        resize(&mut self.input_tokens, before.input_tokens_per_minute, limits.input_tokens_per_minute);
-        resize(&mut self.output_tokens, before.output_tokens_per_minute, limits.output_tokens_per_minute);
+        }
     }
 
     /// Which limit a request of so many input tokens would break now. The ledger must have been turned to now.
@@ -73,15 +70,16 @@ impl State {
         let wait = |bucket: &mut Option<Bucket>, amount: f64| {
             bucket.as_mut().map(|bucket| bucket.wait_for(amount, now)).filter(|wait| !wait.is_zero())
         };
-        wait(&mut self.requests, 1.0)
+        let [requests, input, output] = &mut self.buckets;
+        wait(requests, 1.0)
             .map(Refusal::Requests)
-            .or_else(|| wait(&mut self.input_tokens, input_tokens as f64).map(Refusal::InputTokens))
+            .or_else(|| wait(input, input_tokens as f64).map(Refusal::InputTokens))
             // One, so that what was overdrawn must have been made good.
-            .or_else(|| wait(&mut self.output_tokens, 1.0).map(Refusal::OutputTokens))
+            .or_else(|| wait(output, 1.0).map(Refusal::OutputTokens))
     }
 
     pub(super) fn take(&mut self, takes: Takes, now: Instant) {
-        for (bucket, amount) in self.buckets().into_iter().zip(takes) {
+        for (bucket, amount) in self.buckets.iter_mut().zip(takes) {
             match bucket {
                 Some(bucket) if amount > 0.0 => bucket.take(amount, now),
                 Some(bucket) => bucket.give_back(-amount, now),
@@ -97,11 +95,11 @@ impl State {
 
     /// What others have used is known from now on.
     pub(super) fn learn(&mut self, told: &Told, now: Instant, today: SystemTime) {
-        if told.at < self.told {
+        if told.at < self.heard_at {
             return;
         }
-        self.told = told.at;
-        for (bucket, missing) in self.buckets().into_iter().zip(told.missing) {
+        self.heard_at = told.at;
+        for (bucket, missing) in self.buckets.iter_mut().zip(told.missing) {
             if let Some(bucket) = bucket {
                 bucket.miss(missing, now);
             }
@@ -113,12 +111,8 @@ impl State {
 
     pub(super) fn standing(&mut self, now: Instant) -> Standing {
         let [requests, input_tokens, output_tokens] =
-            self.buckets().map(|bucket| bucket.as_mut().map(|bucket| bucket.level(now)));
+            self.buckets.each_mut().map(|bucket| bucket.as_mut().map(|bucket| bucket.level(now)));
         Standing { requests, input_tokens, output_tokens }
-    }
-
-    fn buckets(&mut self) -> [&mut Option<Bucket>; 3] {
-        [&mut self.requests, &mut self.input_tokens, &mut self.output_tokens]
     }
 }
 

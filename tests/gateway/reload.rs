@@ -186,9 +186,10 @@ fn limits_of_a_key_change_and_its_usage_stays() {
     };
     served();
     running.ask("team", MODEL).ask().assert_error(429, "rate_limit_error", true);
-    running.write(&setup(&provider, &key("team", "requests_per_minute = 50"), MODEL));
+    running.write(&setup(&provider, &key("team", "requests_per_minute = 2"), MODEL));
     running.hang_up("reloaded: 1 models, 1 named keys");
     served();
+    running.ask("team", MODEL).ask().assert_error(429, "rate_limit_error", true);
     let usage = Request::new(running.address, "GET", "/admin/usage");
     let usage = usage.header("authorization", &format!("Bearer {METRICS_TOKEN}")).ask().json();
     let team = usage["keys"].as_array().unwrap().iter().find(|key| key["key"] == "team").unwrap().clone();

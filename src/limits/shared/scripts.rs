@@ -120,9 +120,7 @@ pub(super) fn usage_key(key: &str, period: &str) -> String {
 }
 
 fn sizes(call: &mut ScriptInvocation<'_>, limits: &KeyLimits) {
-    optional(call, limits.requests_per_minute);
-    optional(call, limits.input_tokens_per_minute);
-    optional(call, limits.output_tokens_per_minute);
+    limits.per_minute().into_iter().for_each(|size| optional(call, size));
 }
 
 /// What is absent is empty.

@@ -97,10 +97,8 @@ impl OfKey {
     /// What is still to be taken from the buckets: they have been refilling all the time.
     pub(super) fn takes_at(&self, now: Instant) -> Takes {
         let passed = self.at.map(|at| now.saturating_duration_since(at).as_secs_f64()).unwrap_or_default();
-        let limits = &self.limits;
-        let sizes = [limits.requests_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute];
         let mut takes = self.takes;
-        for (amount, size) in takes.iter_mut().zip(sizes) {
+        for (amount, size) in takes.iter_mut().zip(self.limits.per_minute()) {
             if *amount > 0.0 {
                 *amount = (*amount - passed * size.unwrap_or_default() as f64 / MINUTE).max(0.0);
             }
