@@ -122,10 +122,10 @@ impl Meter {
         limits: KeyLimits,
         input_tokens: u64,
     ) -> Result<Reservation, GatewayError> {
-        let lease = limits.concurrent_requests.map(|_| shared.new_lease());
+        let lease = shared.new_lease();
         self.with(|state| state.open += 1);
-        // Dropped while Redis is asked, it gives back the lease that Redis may have given.
-        let hold = Hold { limits, reserved: true, lease };
+        // Dropped while Redis is asked, it gives back what Redis may have given.
+        let hold = Hold { limits, reserved: true, lease: Some(lease) };
         let mut reservation = Reservation { meter: self.clone(), input_tokens, hold: Some(hold), settled: false };
         let reserve = Reserve { key: self.name.clone(), limits, input_tokens, lease };
         let away = match shared.reserve(reserve).await {
@@ -150,14 +150,12 @@ impl Meter {
             OnBackendFailure::Allow => {
                 reservation.hold = None;
                 drop(reservation);
-                // A call that was not answered in time is taken for one that was heard.
-                let hold = Hold { limits, reserved: away == Away::Late, lease };
+                // What was not answered in time is counted by Redis or, when it turns out otherwise, by the keeper.
+                let hold = Hold { limits, reserved: away == Away::Late, lease: Some(lease) };
                 let admitted = self.admit_here(input_tokens, Some(hold));
-                if let Some(lease) = lease {
-                    match &admitted {
-                        Ok(_) => shared.hold(&self.name, lease),
-                        Err(_) => shared.release(&self.name, lease),
-                    }
+                match &admitted {
+                    Ok(_) => shared.open(&self.name, limits, lease),
+                    Err(_) => shared.release(&self.name, lease),
                 }
                 admitted
             }

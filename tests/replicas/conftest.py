@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "sdk"))
 from harness import Simulator  # noqa: E402
-from servers import Redis, Replica  # noqa: E402
+from servers import Redis, Replica, Wire  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -32,14 +32,20 @@ def redis(tmp_path):
 
 
 @pytest.fixture
+def wire(redis):
+    with Wire(redis) as running:
+        yield running
+
+
+@pytest.fixture
 def replica(binary, tmp_path, simulator, redis):
     """Starts another gateway on this Redis: `replica({"key": "requests_per_minute = 60"})`."""
     running = []
 
-    def start(keys: dict[str, str], on_failure: str = "allow") -> Replica:
+    def start(keys: dict[str, str], on_failure: str = "allow", url: str = redis.url) -> Replica:
         folder = tmp_path / f"replica-{len(running)}"
         folder.mkdir()
-        running.append(Replica(binary, folder, simulator.url, redis.url, keys, on_failure))
+        running.append(Replica(binary, folder, simulator.url, url, keys, on_failure))
         return running[-1]
 
     yield start

@@ -17,10 +17,11 @@ def test_a_rate_is_shared(replica):
 
     assert not crowd.others(200, 429)
     # Whoever is not answered by Redis in time, on a machine too busy for milliseconds, is let in or refused by what one
-    # replica knows: that may be one too many each time.
+    # replica knows. One too many is counted afterwards and made good by those that come later: what may be missing from
+    # the sum is the last one of each replica.
     late = sum(each.failures() for each in pair)
     print(f"{crowd.count(200)} of {len(crowd.answers)} in {seconds:.1f} s, {late} answers of Redis were late")
-    assert 60 <= crowd.count(200) <= 60 + seconds + late, f"{crowd.count(200)} in {seconds} s, {late} late"
+    assert 60 <= crowd.count(200) <= 60 + seconds + min(late, len(pair)), f"{crowd.count(200)} in {seconds} s, {late} late"
     assert crowd.count(429) > 60, "it was asked for more than that"
 
 

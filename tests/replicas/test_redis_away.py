@@ -62,6 +62,34 @@ def test_a_redis_that_hangs_delays_nobody_for_long(replica, redis):
     eventually("all usage", lambda: gateway.usage("team")["requests"] == 105)
 
 
+def test_what_redis_refused_too_late_counts_all_the_same(replica, redis, wire):
+    """One replica is left to its own limits, which are full; then Redis says no."""
+    keys = {"rate": "requests_per_minute = 3", "held": "concurrent_requests = 1"}
+    near, far = replica(keys), replica(keys, url=wire.url)
+    rate = Client("rate", near)
+    assert [rate.ask()[0] for _ in range(4)] == [200, 200, 200, 429]
+    holder, late = Client("held", near), Client("held", far)
+    held = holder.open(model="simulate-hang-after-3", stream=True)
+    assert held.status == 200
+    wire.delay = 0.1
+
+    assert Client("rate", far).ask()[0] == 200
+    # One in 20 seconds comes back.
+    missing = lambda: float(redis.ask("HGET gatewayz:{rate}:buckets requests"))  # noqa: E731
+    eventually("the fourth request", lambda: missing() > 3.1, 5)
+    answer = late.open(model="simulate-hang-after-3", stream=True)
+    assert answer.status == 200
+    places = lambda: redis.ask("ZCARD gatewayz:{held}:leases")  # noqa: E731
+    eventually("its place", lambda: places() == ":2", 5)
+    late.close()
+    answer.close()
+    eventually("its place is free", lambda: places() == ":1", 5)
+    holder.close()
+    held.close()
+    eventually("no place is taken", lambda: places() == ":0", 5)
+    assert far.is_up() and far.failures() >= 2, "it was late twice, and not yet away"
+
+
 def test_limits_hold_in_each_replica_while_redis_is_away_and_recover(replica, redis):
     gateway = replica({"few": "requests_per_minute = 30, concurrent_requests = 2"})
     client = Client("few", gateway)

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use futures_util::future::{join_all, try_join_all};
@@ -10,6 +10,8 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError, RedisResult};
 
 use super::health::Health;
+use super::late::{Amends, Late};
+use super::messages::Reserve;
 use super::scripts::Scripts;
 use super::unwritten::{Batch, Unwritten};
 use super::{DEADLINE, LEASE, LeaseId, PATIENCE};
@@ -30,6 +32,7 @@ pub(super) struct Keeper {
     /// The leases of open requests, by key.
     pub(super) open: HashMap<Arc<str>, HashSet<LeaseId>>,
     pub(super) unwritten: Unwritten,
+    pub(super) late: Late,
     /// What was sent and has no receipt: it is sent again before anything else.
     pub(super) unconfirmed: Vec<Batch>,
     /// Requests in the batches that are on their way.
@@ -57,6 +60,7 @@ impl Keeper {
             connection: None,
             open: HashMap::new(),
             unwritten: Unwritten::default(),
+            late: Late::default(),
             unconfirmed: Vec::new(),
             on_their_way: 0,
             batches: 0,
@@ -163,10 +167,14 @@ impl Keeper {
         self.open.iter().map(|(key, open)| (key.clone(), open.iter().copied().collect())).collect()
     }
 
-    /// Gives the leases of open requests another time.
-    fn renew(&mut self, context: &mut Context<Self>) {
+    /// Gives the leases of all open requests another time.
+    fn renew_all(&mut self, context: &mut Context<Self>) {
+        self.renew(self.open_leases(), context);
+    }
+
+    fn renew(&mut self, open: Vec<(Arc<str>, Vec<LeaseId>)>, context: &mut Context<Self>) {
         let Some(mut connection) = self.connection.clone().filter(|_| self.health.is_up()) else { return };
-        let (scripts, health, open) = (self.scripts.clone(), self.health.clone(), self.open_leases());
+        let (scripts, health) = (self.scripts.clone(), self.health.clone());
         let renewed = async move {
             if let Err(error) = renew(&mut connection, &scripts, open).await {
                 health.failed(&words(&error));
@@ -186,14 +194,32 @@ impl Keeper {
         context.spawn(asked.into_actor(self));
     }
 
+    /// A request is no longer open.
     pub(super) fn end(&mut self, key: &Arc<str>, lease: LeaseId) {
-        if let Some(open) = self.open.get_mut(key) {
-            open.remove(&lease);
-            if open.is_empty() {
-                self.open.remove(key);
+        let Some(open) = self.open.get_mut(key) else { return };
+        if open.remove(&lease) {
+            self.unwritten.of(key).end(lease);
+        }
+        if open.is_empty() {
+            self.open.remove(key);
+        }
+    }
+
+    /// Puts right what Redis said too late.
+    pub(super) fn make(&mut self, amends: Option<Amends>, context: &mut Context<Self>) {
+        match amends {
+            None => {}
+            Some(Amends::Count(Reserve { key, limits, input_tokens, lease })) => {
+                self.unwritten.of(&key).add(limits, [1.0, input_tokens as f64, 0.0], Instant::now());
+                // It may have ended meanwhile.
+                if self.open.get(&key).is_some_and(|open| open.contains(&lease)) {
+                    self.renew(vec![(key, vec![lease])], context);
+                }
+            }
+            Some(Amends::GiveBack(Reserve { key, limits, input_tokens, .. })) => {
+                self.unwritten.of(&key).add(limits, [-1.0, -(input_tokens as f64), 0.0], Instant::now());
             }
         }
-        self.unwritten.of(key).end(lease);
     }
 }
 
@@ -204,7 +230,7 @@ impl Actor for Keeper {
         self.try_again(context);
         context.run_interval(TICK, Keeper::tick);
         context.run_interval(HEARTBEAT, Keeper::listen);
-        context.run_interval(LEASE / 3, Keeper::renew);
+        context.run_interval(LEASE / 3, Keeper::renew_all);
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use actix::prelude::*;
 use redis::RedisResult;
+use tokio::sync::oneshot;
 
 use super::keeper::{Keeper, words};
+use super::late::{Became, Said};
 use super::scripts::{self, Answer};
 use super::{ByModel, LeaseId};
 use crate::catalog::ModelLabel;
@@ -16,49 +18,72 @@ use crate::limits::ledger::Used;
 use crate::limits::refusal::Refusal;
 use crate::limits::state::{Takes, Told};
 
-/// Asks for a request to be let in. None when Redis failed.
-#[derive(Debug, Message)]
-#[rtype(result = "Option<(Option<Refusal>, Told)>")]
+/// A request that wants to be let in.
+#[derive(Debug, Clone, PartialEq)]
 pub(in crate::limits) struct Reserve {
     pub(in crate::limits) key: Arc<str>,
     pub(in crate::limits) limits: KeyLimits,
     /// An estimate.
     pub(in crate::limits) input_tokens: u64,
-    pub(in crate::limits) lease: Option<LeaseId>,
+    pub(in crate::limits) lease: LeaseId,
 }
 
-impl Handler<Reserve> for Keeper {
-    type Result = ResponseActFuture<Self, Option<(Option<Refusal>, Told)>>;
+/// What Redis says of a request. None when it failed.
+pub(super) type Verdict = Option<(Option<Refusal>, Told)>;
 
-    fn handle(&mut self, reserve: Reserve, _: &mut Self::Context) -> Self::Result {
-        let Reserve { key, limits, input_tokens, lease } = reserve;
+/// Asks for a request to be let in.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Ask {
+    pub(super) reserve: Reserve,
+    /// Closed by whoever waits no longer, who then says by [`Opened`] or [`Ended`] what became of the request.
+    pub(super) answer: oneshot::Sender<Verdict>,
+}
+
+impl Handler<Ask> for Keeper {
+    type Result = ();
+
+    fn handle(&mut self, Ask { reserve, answer }: Ask, context: &mut Self::Context) {
         let Some(mut connection) = self.connection.clone() else {
-            return Box::pin(fut::ready(None));
+            // Whoever waits no longer was not counted either.
+            let _ = answer.send(None);
+            return;
         };
         // Those that ended a moment ago and wait to be written must not stand in the way.
-        let ended = self.unwritten.take_ended(&key);
-        if let Some(lease) = lease {
-            self.open.entry(key.clone()).or_default().insert(lease);
+        let ended = self.unwritten.take_ended(&reserve.key);
+        if reserve.limits.concurrent_requests.is_some() {
+            self.open.entry(reserve.key.clone()).or_default().insert(reserve.lease);
         }
+        self.late.asked(reserve.lease);
         let scripts = self.scripts.clone();
         let asked = async move {
-            let call = scripts.reserve(&key, &limits, input_tokens, lease, &ended);
-            let answer = call.invoke_async::<Answer>(&mut connection).await.map(scripts::read);
-            (key, ended, answer)
+            let call = scripts.reserve(&reserve, &ended);
+            let verdict = call.invoke_async::<Answer>(&mut connection).await.map(scripts::read);
+            (reserve, ended, verdict)
         };
-        Box::pin(asked.into_actor(self).map(move |(key, ended, answer), keeper, _| match answer {
-            Ok((refusal, told)) => {
-                if let (Some(_), Some(lease)) = (refusal, lease) {
-                    keeper.end(&key, lease);
+        context.spawn(asked.into_actor(self).map(move |(reserve, ended, verdict), keeper, context| {
+            let verdict = verdict.inspect_err(|error| {
+                ended.into_iter().for_each(|lease| keeper.unwritten.of(&reserve.key).end(lease));
+                keeper.health.failed(&words(error));
+            });
+            let said = match &verdict {
+                Ok((None, _)) => Said::Counted,
+                Ok((Some(_), _)) => Said::Refused,
+                Err(_) => Said::Unknown,
+            };
+            match answer.send(verdict.ok()) {
+                Ok(()) => {
+                    keeper.late.heard(reserve.lease);
+                    if said == Said::Refused {
+                        keeper.end(&reserve.key, reserve.lease);
+                    }
                 }
-                Some((refusal, told))
+                Err(_) => {
+                    let amends = keeper.late.answered(reserve, said);
+                    keeper.make(amends, context);
+                }
             }
-            Err(error) => {
-                ended.into_iter().for_each(|lease| keeper.unwritten.of(&key).end(lease));
-                keeper.health.failed(&words(&error));
-                None
-            }
-        }))
+        }));
     }
 }
 
@@ -92,23 +117,28 @@ impl Handler<Settled> for Keeper {
     }
 }
 
-/// A request was let in without Redis.
+/// A request was let in without Redis, or without its answer.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct Opened {
     pub(super) key: Arc<str>,
+    pub(super) limits: KeyLimits,
     pub(super) lease: LeaseId,
 }
 
 impl Handler<Opened> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, Opened { key, lease }: Opened, _: &mut Self::Context) {
-        self.open.entry(key).or_default().insert(lease);
+    fn handle(&mut self, Opened { key, limits, lease }: Opened, context: &mut Self::Context) {
+        if limits.concurrent_requests.is_some() {
+            self.open.entry(key).or_default().insert(lease);
+        }
+        let amends = self.late.decided(lease, Became::Admitted);
+        self.make(amends, context);
     }
 }
 
-/// A lease is not needed any more, if it was given at all.
+/// A request ended without having used anything.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct Ended {
@@ -120,6 +150,8 @@ impl Handler<Ended> for Keeper {
     type Result = ();
 
     fn handle(&mut self, Ended { key, lease }: Ended, context: &mut Self::Context) {
+        let amends = self.late.decided(lease, Became::Gone);
+        self.make(amends, context);
         self.end(&key, lease);
         if self.health.is_up() {
             self.write(context);

@@ -6,6 +6,7 @@
 
 mod health;
 mod keeper;
+mod late;
 mod messages;
 mod scripts;
 mod unwritten;
@@ -21,17 +22,18 @@ use actix::prelude::*;
 use rand::Rng;
 use redis::Client;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::oneshot;
 
 use self::health::Health;
 use self::keeper::Keeper;
-use self::messages::{Ended, Opened, ReadUsage, WriteAll};
+use self::messages::{Ask, Ended, Opened, ReadUsage, WriteAll};
 pub(super) use self::messages::{Reserve, Settled};
 use self::scripts::Scripts;
 use super::ledger::Used;
 use super::refusal::Refusal;
 use super::state::Told;
 use crate::catalog::Catalog;
-use crate::config::OnBackendFailure;
+use crate::config::{KeyLimits, OnBackendFailure};
 
 /// How long a request waits for Redis. It answers in less than one millisecond when all is well.
 const DEADLINE: Duration = Duration::from_millis(10);
@@ -40,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a concurrent request of a replica that died still counts. Those that live are renewed.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// The place that an open request takes among the concurrent requests of its key.
+/// An open request of a key with limits, by which it has its place among the concurrent requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LeaseId(u64);
 
@@ -105,30 +107,41 @@ impl Shared {
         LeaseId(self.leases.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Asks Redis to let a request in.
+    /// Asks Redis to let a request in. Whoever was not answered, or did not wait, must say by [`Shared::open`] or
+    /// [`Shared::release`] what became of the request: Redis may have decided otherwise.
     pub(super) async fn reserve(&self, reserve: Reserve) -> Result<(Option<Refusal>, Told), Away> {
         if !self.health.is_up() {
             return Err(Away::NotAsked);
         }
-        match tokio::time::timeout(DEADLINE, self.keeper.send(reserve)).await {
-            Ok(Ok(Some(answer))) => {
+        let (answer, mut heard) = oneshot::channel();
+        self.keeper.do_send(Ask { reserve, answer });
+        let verdict = match tokio::time::timeout(DEADLINE, &mut heard).await {
+            Ok(verdict) => verdict.ok(),
+            Err(_) => {
+                // Either it has come at the last moment, or the keeper learns that nobody waits.
+                heard.close();
+                heard.try_recv().ok().or_else(|| {
+                    self.health.late();
+                    None
+                })
+            }
+        };
+        match verdict {
+            Some(Some(answer)) => {
                 self.health.answered();
                 Ok(answer)
             }
-            Ok(_) => Err(Away::Failed),
-            Err(_) => {
-                self.health.late();
-                Err(Away::Late)
-            }
+            Some(None) => Err(Away::Failed),
+            None => Err(Away::Late),
         }
     }
 
     /// A request that this process let in by itself takes its place as soon as Redis is back.
-    pub(super) fn hold(&self, key: &Arc<str>, lease: LeaseId) {
-        self.keeper.do_send(Opened { key: key.clone(), lease });
+    pub(super) fn open(&self, key: &Arc<str>, limits: KeyLimits, lease: LeaseId) {
+        self.keeper.do_send(Opened { key: key.clone(), limits, lease });
     }
 
-    /// A lease that may have been given is not needed.
+    /// A request ended before anything was used.
     pub(super) fn release(&self, key: &Arc<str>, lease: LeaseId) {
         self.keeper.do_send(Ended { key: key.clone(), lease });
     }

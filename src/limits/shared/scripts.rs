@@ -14,6 +14,7 @@ use crate::catalog::Catalog;
 use crate::config::KeyLimits;
 use crate::limits::ledger::Used;
 use crate::limits::refusal::Refusal;
+use crate::limits::shared::messages::Reserve;
 use crate::limits::shared::unwritten::Batch;
 use crate::limits::state::Told;
 
@@ -54,10 +55,7 @@ impl Scripts {
     /// `ended` are leases that are given back on the way.
     pub(super) fn reserve(
         &self,
-        key: &str,
-        limits: &KeyLimits,
-        input_tokens: u64,
-        lease: Option<LeaseId>,
+        Reserve { key, limits, input_tokens, lease }: &Reserve,
         ended: &[LeaseId],
     ) -> ScriptInvocation<'_> {
         let mut call = self.reserve.prepare_invoke();
@@ -67,7 +65,7 @@ impl Scripts {
         optional(&mut call, limits.concurrent_requests);
         optional(&mut call, limits.usd_per_day.map(billionths));
         optional(&mut call, limits.usd_per_month.map(billionths));
-        call.arg(lease.map(|lease| self.name(lease)).unwrap_or_default()).arg(LEASE.as_secs());
+        call.arg(self.name(*lease)).arg(LEASE.as_secs());
         self.leases(&mut call, ended);
         call
     }
