@@ -6,7 +6,7 @@ use divan::{Bencher, black_box};
 use futures_util::FutureExt;
 use gatewayz::catalog::ModelLabel;
 use gatewayz::config::KeyLimits;
-use gatewayz::limits::meter::{Meter, Meters, Used};
+use gatewayz::limits::meter::{Estimate, Meter, Meters, Used};
 
 fn main() {
     divan::main();
@@ -33,7 +33,8 @@ const ALL: KeyLimits = KeyLimits {
 };
 
 fn request(meter: &Arc<Meter>) {
-    let admitted = meter.admit(black_box(12)).now_or_never().expect("an answer at once");
+    let estimate = Estimate { model: ModelLabel(0), input_tokens: 12, most_cost: 1e-3 };
+    let admitted = meter.admit(black_box(estimate)).now_or_never().expect("an answer at once");
     let mut reservation = admitted.expect("no limit is reached");
     reservation.settle(ModelLabel(0), black_box(USED));
     black_box(meter.standing());

@@ -72,12 +72,14 @@ pub struct KeyLimits {
     /// Cache reads are not counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_tokens_per_minute: Option<u64>,
+    /// Counted when an answer has ended, whatever `max_tokens` it asked for: answers in flight may overdraw it, and later
+    /// requests wait until that is made good.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_tokens_per_minute: Option<u64>,
     /// Requests and open streams at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrent_requests: Option<u64>,
-    /// US dollars; days are UTC.
+    /// US dollars; days are UTC. What requests in flight are expected to cost is held meanwhile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usd_per_day: Option<f64>,
     /// US dollars; months are UTC.
@@ -89,6 +91,11 @@ impl KeyLimits {
     /// What refills, each for a minute: requests, input tokens, output tokens.
     pub fn per_minute(&self) -> [Option<u64>; 3] {
         [self.requests_per_minute, self.input_tokens_per_minute, self.output_tokens_per_minute]
+    }
+
+    /// Whether what it spends is bounded.
+    pub fn has_budget(&self) -> bool {
+        self.usd_per_day.is_some() || self.usd_per_month.is_some()
     }
 }
 

@@ -134,7 +134,8 @@ async fn run(dispatcher: &Dispatcher, inbound: Inbound, outbox: &Outbox) -> Resu
             return Err(scope.fail(no_route(dispatcher.catalog.label(resolved.label).as_str())));
         };
         let input_estimate = tokens::estimate_request(&request);
-        match client.meter.admit(input_estimate).await {
+        let output = request.max_tokens.unwrap_or_default().min(resolved.max_tokens.unwrap_or(u64::MAX));
+        match client.meter.admit(scope.estimate(input_estimate, output)).await {
             Ok(reservation) => scope.reserve(reservation),
             Err(error) => {
                 match error.cause {

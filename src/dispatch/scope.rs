@@ -7,10 +7,11 @@ use crate::auth::Key;
 use crate::catalog::{Catalog, ModelLabel, ProviderId, Resolved};
 use crate::config::Price;
 use crate::error::{Cause, GatewayError};
-use crate::limits::meter::{Reservation, Used};
+use crate::limits::meter::{Estimate, Reservation, Used};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::observation::{Bill, Observation, Outcome, RequestEnded};
 use crate::translate::usage::Tally;
+use crate::wire::anthropic::message::Usage;
 
 /// More than any answer costs, in US dollars: a figure beyond it is nonsense, which would stay in the sums.
 const MAX_COST: f64 = 10_000.0;
@@ -67,6 +68,13 @@ impl<'a> Scope<'a> {
             last_content: None,
             ended: false,
         }
+    }
+
+    /// What it will take of the limits of its key: so much input, and so much output at most.
+    pub(super) fn estimate(&self, input_tokens: u64, output_tokens: u64) -> Estimate {
+        let usage = Usage { input_tokens, output_tokens, ..Usage::default() };
+        let most_cost = self.price.map_or(0.0, |price| priced(price, &usage));
+        Estimate { model: self.label, input_tokens, most_cost }
     }
 
     /// What was reserved for it within the limits of its key, to be settled at its end.
@@ -154,16 +162,8 @@ impl<'a> Scope<'a> {
     }
 
     fn cost(&self, tally: &Tally) -> Option<f64> {
-        let usage = &tally.usage;
-        let from_price = |price: Price| {
-            let dollars = usage.input_tokens as f64 * price.input
-                + usage.output_tokens as f64 * price.output
-                + usage.cache_read_input_tokens as f64 * price.cache_read
-                + usage.cache_creation_input_tokens as f64 * price.cache_write;
-            (dollars / 1e6).min(MAX_COST)
-        };
         let told = tally.cost.filter(|cost| (0.0..=MAX_COST).contains(cost));
-        told.or_else(|| self.price.map(from_price))
+        told.or_else(|| self.price.map(|price| priced(price, &tally.usage)))
     }
 
     fn log(&self, outcome: Outcome, status: u16, latency: Duration, first_token: Option<Duration>) {
@@ -197,6 +197,15 @@ impl<'a> Scope<'a> {
             "request"
         );
     }
+}
+
+/// US dollars.
+fn priced(price: Price, usage: &Usage) -> f64 {
+    let dollars = usage.input_tokens as f64 * price.input
+        + usage.output_tokens as f64 * price.output
+        + usage.cache_read_input_tokens as f64 * price.cache_read
+        + usage.cache_creation_input_tokens as f64 * price.cache_write;
+    (dollars / 1e6).min(MAX_COST)
 }
 
 /// The line in the log for a request that never reached a model.

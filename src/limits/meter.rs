@@ -83,51 +83,72 @@ pub struct Meter {
     shared: Option<Arc<Shared>>,
 }
 
+/// What a request will take, as far as that can be told before it is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Estimate {
+    pub model: ModelLabel,
+    pub input_tokens: u64,
+    /// In US dollars: its input, and as much output as it asks for. Nothing for a model without a price.
+    pub most_cost: f64,
+}
+
 impl Meter {
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets a request in, or says which limit it would break. Nothing is taken from who is refused. `input_tokens` is
-    /// an estimate, which is reserved; output is paid when it is known, so that a generous `max_tokens` costs nothing.
+    /// Lets a request in, or says which limit it would break. Nothing is taken from who is refused. The input is
+    /// reserved as estimated; output is paid when it is known, so that a generous `max_tokens` costs nothing. A budget
+    /// holds what requests like it have cost the key this month on average, or the most that it may cost.
     ///
     /// Waits for nothing unless limits are shared and this key has some: then for Redis, some milliseconds at most.
-    pub async fn admit(self: &Arc<Self>, input_tokens: u64) -> Result<Reservation, GatewayError> {
-        let Some(shared) = &self.shared else { return self.admit_here(input_tokens, None) };
+    pub async fn admit(self: &Arc<Self>, estimate: Estimate) -> Result<Reservation, GatewayError> {
+        let Some(shared) = &self.shared else { return self.admit_here(estimate, None) };
         let limits = self.with(|state| state.limits);
         if limits == KeyLimits::default() {
-            return self.admit_here(input_tokens, Some(Hold { limits, reserved: true, lease: None }));
+            return self.admit_here(estimate, Some(InRedis { limits, reserved: true, lease: None }));
         }
-        self.admit_everywhere(shared, limits, input_tokens).await
+        self.admit_everywhere(shared, limits, estimate).await
     }
 
     /// As this process knows the limits.
-    fn admit_here(self: &Arc<Self>, input_tokens: u64, hold: Option<Hold>) -> Result<Reservation, GatewayError> {
+    fn admit_here(
+        self: &Arc<Self>,
+        Estimate { model, input_tokens, most_cost }: Estimate,
+        in_redis: Option<InRedis>,
+    ) -> Result<Reservation, GatewayError> {
         let now = Instant::now();
-        self.with(|state| {
+        let held = self.with(|state| {
             state.ledger.turn_to(SystemTime::now());
             if let Some(refusal) = state.refusal(input_tokens, now) {
                 return Err(refusal.error(&state.limits));
             }
             state.take([1.0, input_tokens as f64, 0.0], now);
-            state.open += 1;
-            Ok(())
+            let held = state.expected(model, most_cost);
+            state.begin(held);
+            Ok(held)
         })?;
-        Ok(Reservation { meter: self.clone(), input_tokens, hold, settled: false })
+        Ok(Reservation { meter: self.clone(), input_tokens, held, in_redis, settled: false })
     }
 
     async fn admit_everywhere(
         self: &Arc<Self>,
         shared: &Shared,
         limits: KeyLimits,
-        input_tokens: u64,
+        estimate: Estimate,
     ) -> Result<Reservation, GatewayError> {
+        let Estimate { model, input_tokens, most_cost } = estimate;
         let lease = shared.new_lease();
-        self.with(|state| state.open += 1);
+        let held = self.with(|state| {
+            state.ledger.turn_to(SystemTime::now());
+            let held = state.expected(model, most_cost);
+            state.begin(held);
+            held
+        });
         // Dropped while Redis is asked, it gives back what Redis may have given.
-        let hold = Hold { limits, reserved: true, lease: Some(lease) };
-        let mut reservation = Reservation { meter: self.clone(), input_tokens, hold: Some(hold), settled: false };
-        let reserve = Reserve { key: self.name.clone(), limits, input_tokens, lease };
+        let in_redis = Some(InRedis { limits, reserved: true, lease: Some(lease) });
+        let mut reservation = Reservation { meter: self.clone(), input_tokens, held, in_redis, settled: false };
+        let reserve = Reserve { key: self.name.clone(), limits, input_tokens, held, lease };
         let away = match shared.reserve(reserve).await {
             Ok((refusal, told)) => {
                 self.with(|state| state.learn(&told, Instant::now(), SystemTime::now()));
@@ -135,7 +156,7 @@ impl Meter {
                     None => Ok(reservation),
                     Some(refusal) => {
                         // Nothing was taken.
-                        reservation.hold = None;
+                        reservation.in_redis = None;
                         Err(refusal.error(&limits))
                     }
                 };
@@ -148,13 +169,13 @@ impl Meter {
                 Err(GatewayError::new(Cause::LimitsUnknown, message).retry_after(Some(1)))
             }
             OnBackendFailure::Allow => {
-                reservation.hold = None;
+                reservation.in_redis = None;
                 drop(reservation);
                 // What was not answered in time is counted by Redis or, when it turns out otherwise, by the keeper.
-                let hold = Hold { limits, reserved: away == Away::Late, lease: Some(lease) };
-                let admitted = self.admit_here(input_tokens, Some(hold));
+                let in_redis = InRedis { limits, reserved: away == Away::Late, lease: Some(lease) };
+                let admitted = self.admit_here(estimate, Some(in_redis));
                 match &admitted {
-                    Ok(_) => shared.open(&self.name, limits, lease),
+                    Ok(reservation) => shared.open(&self.name, limits, reservation.held, lease),
                     Err(_) => shared.release(&self.name, lease),
                 }
                 admitted
@@ -177,7 +198,7 @@ impl Meter {
 
 /// What Redis has to be told at the end.
 #[derive(Debug)]
-struct Hold {
+struct InRedis {
     /// As of the admission.
     limits: KeyLimits,
     /// Whether Redis has taken the request and the estimate of its input.
@@ -190,8 +211,10 @@ struct Hold {
 pub struct Reservation {
     meter: Arc<Meter>,
     input_tokens: u64,
+    /// Of the budget, in billionths of a dollar.
+    held: u64,
     /// None where limits are not shared.
-    hold: Option<Hold>,
+    in_redis: Option<InRedis>,
     settled: bool,
 }
 
@@ -207,13 +230,13 @@ impl Reservation {
         let estimate = self.input_tokens as f64;
         let day = self.meter.with(|state| {
             state.take([0.0, input - estimate, output], Instant::now());
-            state.open = state.open.saturating_sub(1);
+            state.end(self.held);
             state.record(model, used, SystemTime::now());
-            self.hold.is_some().then(|| state.ledger.day.name.clone())
+            self.in_redis.is_some().then(|| state.ledger.day.name.clone())
         });
-        if let (Some(shared), Some(hold), Some(day)) = (&self.meter.shared, self.hold.take(), day) {
-            let takes = if hold.reserved { [0.0, input - estimate, output] } else { [1.0, input, output] };
-            let (key, limits, lease) = (self.meter.name.clone(), hold.limits, hold.lease);
+        if let (Some(shared), Some(in_redis), Some(day)) = (&self.meter.shared, self.in_redis.take(), day) {
+            let takes = if in_redis.reserved { [0.0, input - estimate, output] } else { [1.0, input, output] };
+            let (key, limits, lease) = (self.meter.name.clone(), in_redis.limits, in_redis.lease);
             shared.settle(Settled { key, limits, takes, lease, day, model, used });
         }
     }
@@ -224,8 +247,9 @@ impl Drop for Reservation {
         if self.settled {
             return;
         }
-        self.meter.with(|state| state.open = state.open.saturating_sub(1));
-        if let (Some(shared), Some(lease)) = (&self.meter.shared, self.hold.as_ref().and_then(|hold| hold.lease)) {
+        self.meter.with(|state| state.end(self.held));
+        let lease = self.in_redis.as_ref().and_then(|in_redis| in_redis.lease);
+        if let (Some(shared), Some(lease)) = (&self.meter.shared, lease) {
             shared.release(&self.meter.name, lease);
         }
     }
@@ -243,7 +267,8 @@ mod tests {
 
     /// Without Redis nothing is waited for.
     fn admit(meter: &Arc<Meter>, input_tokens: u64) -> Result<Reservation, GatewayError> {
-        meter.admit(input_tokens).now_or_never().expect("an answer at once")
+        let estimate = Estimate { model: ModelLabel(0), input_tokens, most_cost: 0.4 };
+        meter.admit(estimate).now_or_never().expect("an answer at once")
     }
 
     fn used(input_tokens: u64, output_tokens: u64, cost: f64) -> Used {
@@ -296,5 +321,27 @@ mod tests {
         assert_eq!((refused.cause, refused.retry_after), (Cause::BudgetSpent, None));
         let ledger = meter.ledger();
         assert_eq!(ledger.day.models.len(), 2);
+    }
+
+    #[test]
+    fn a_budget_holds_what_requests_in_flight_are_expected_to_cost() {
+        let meter = meter(KeyLimits { usd_per_month: Some(1.0), ..KeyLimits::default() });
+        // The most that each may cost is 0.4, as long as nothing better is known.
+        let open = [admit(&meter, 0).unwrap(), admit(&meter, 0).unwrap(), admit(&meter, 0).unwrap()];
+        let refused = admit(&meter, 0).unwrap_err();
+        assert_eq!((refused.cause, refused.retry_after), (Cause::KeyLimit, Some(1)));
+        assert!(refused.message.contains("held by requests in flight"), "{}", refused.message);
+        for mut open in open {
+            open.settle(ModelLabel(0), used(1, 1, 0.1));
+        }
+        // Then each is expected to cost 0.1, like those before.
+        let mut open: Vec<_> = (0..7).map(|_| admit(&meter, 0).unwrap()).collect();
+        assert_eq!(admit(&meter, 0).unwrap_err().cause, Cause::KeyLimit);
+        drop(open.pop());
+        open.push(admit(&meter, 0).unwrap());
+        open.iter_mut().for_each(|open| open.settle(ModelLabel(0), used(1, 1, 0.0999)));
+        // Something is left, and nothing in flight: whatever it may cost.
+        let _last = admit(&meter, 0).unwrap();
+        assert_eq!(admit(&meter, 0).unwrap_err().cause, Cause::KeyLimit);
     }
 }

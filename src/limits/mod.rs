@@ -4,6 +4,7 @@
 //! remembers what it said last: that is what holds while Redis is away.
 
 mod bucket;
+mod budget;
 mod ledger;
 pub mod meter;
 mod refusal;

@@ -10,6 +10,9 @@ use crate::error::{Cause, GatewayError};
 pub(super) enum Refusal {
     DaySpent,
     MonthSpent,
+    /// The rest of the budget may be spent by requests in flight.
+    DayHeld,
+    MonthHeld,
     Concurrent,
     Requests(Duration),
     InputTokens(Duration),
@@ -24,6 +27,14 @@ impl Refusal {
             let message = format!("The budget of this key for the {period} is spent ({budget} US dollars)");
             GatewayError::new(Cause::BudgetSpent, message)
         };
+        let held = |period: &str, budget: Option<f64>| {
+            let budget = budget.unwrap_or_default();
+            let message = format!(
+                "The rest of the budget of this key for the {period} ({budget} US dollars) is held by requests in flight; \
+                 send the request again"
+            );
+            GatewayError::new(Cause::KeyLimit, message).retry_after(Some(1))
+        };
         let limited = |limit: Option<u64>, of: &str, wait: Duration| {
             let limit = limit.unwrap_or_default();
             let message = format!("This request would exceed the limit of this key of {limit} {of}");
@@ -33,6 +44,8 @@ impl Refusal {
         match self {
             Refusal::DaySpent => spent("day", limits.usd_per_day),
             Refusal::MonthSpent => spent("month", limits.usd_per_month),
+            Refusal::DayHeld => held("day", limits.usd_per_day),
+            Refusal::MonthHeld => held("month", limits.usd_per_month),
             Refusal::Concurrent => limited(limits.concurrent_requests, "concurrent requests", Duration::ZERO),
             Refusal::Requests(wait) => limited(limits.requests_per_minute, "requests per minute", wait),
             Refusal::InputTokens(wait) => limited(limits.input_tokens_per_minute, "input tokens per minute", wait),

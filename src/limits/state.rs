@@ -3,6 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use super::bucket::{Bucket, Level};
+use super::budget;
 use super::ledger::{Ledger, Used};
 use super::refusal::Refusal;
 use crate::catalog::ModelLabel;
@@ -37,7 +38,9 @@ pub(super) struct State {
     pub(super) limits: KeyLimits,
     /// In the order of [`KeyLimits::per_minute`].
     buckets: [Option<Bucket>; 3],
-    pub(super) open: u64,
+    open: u64,
+    /// What the open requests are expected to cost, in billionths of a dollar.
+    held: u64,
     pub(super) ledger: Ledger,
     /// When Redis said what was heard of it last, by its own time.
     heard_at: f64,
@@ -57,14 +60,10 @@ impl State {
 
     /// Which limit a request of so many input tokens would break now. The ledger must have been turned to now.
     pub(super) fn refusal(&mut self, input_tokens: u64, now: Instant) -> Option<Refusal> {
-        let limits = self.limits;
-        if limits.usd_per_day.is_some_and(|budget| self.ledger.day.spent >= budget) {
-            return Some(Refusal::DaySpent);
+        if let Some(refusal) = budget::refusal(&self.limits, &self.ledger, self.held) {
+            return Some(refusal);
         }
-        if limits.usd_per_month.is_some_and(|budget| self.ledger.month.spent >= budget) {
-            return Some(Refusal::MonthSpent);
-        }
-        if limits.concurrent_requests.is_some_and(|limit| self.open >= limit) {
+        if self.limits.concurrent_requests.is_some_and(|limit| self.open >= limit) {
             return Some(Refusal::Concurrent);
         }
         let wait = |bucket: &mut Option<Bucket>, amount: f64| {
@@ -76,6 +75,26 @@ impl State {
             .or_else(|| wait(input, input_tokens as f64).map(Refusal::InputTokens))
             // One, so that what was overdrawn must have been made good.
             .or_else(|| wait(output, 1.0).map(Refusal::OutputTokens))
+    }
+
+    /// What the budgets of the key hold for a request to this model, in billionths of a dollar, when it may cost at most
+    /// so many dollars. Nothing without a budget. The ledger must have been turned to now.
+    pub(super) fn expected(&self, model: ModelLabel, most: f64) -> u64 {
+        match self.limits.has_budget() {
+            true => budget::billionths(budget::expected(self.ledger.month.models.get(&model), most)),
+            false => 0,
+        }
+    }
+
+    /// A request begins, for which so much of the budget is held.
+    pub(super) fn begin(&mut self, held: u64) {
+        self.open += 1;
+        self.held = self.held.saturating_add(held);
+    }
+
+    pub(super) fn end(&mut self, held: u64) {
+        self.open = self.open.saturating_sub(1);
+        self.held = self.held.saturating_sub(held);
     }
 
     pub(super) fn take(&mut self, takes: Takes, now: Instant) {

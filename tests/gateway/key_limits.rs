@@ -9,7 +9,7 @@ use crate::harness::message::{MODEL, UPSTREAM, asking, both_ways, streaming};
 use crate::harness::{Gateway, METRICS_TOKEN, Provider};
 
 /// A gateway with two keys of the same limits, called `one` and `two`.
-fn limited(provider: &Provider, limits: &str) -> Setup {
+pub fn limited(provider: &Provider, limits: &str) -> Setup {
     let entry = |name: &str| {
         let digest = hex_digest(name);
         format!("[[auth.keys]]\nname = {name:?}\nsha256 = {digest:?}\nlimits = {{ {limits} }}\n")
@@ -21,16 +21,16 @@ fn limited(provider: &Provider, limits: &str) -> Setup {
         .with_lines("price = { input = 100000.0, output = 100000.0 }")
 }
 
-fn request(gateway: &Gateway, key: &str, body: &Value) -> Request {
+pub fn request(gateway: &Gateway, key: &str, body: &Value) -> Request {
     gateway.bare("POST", "/v1/messages").header("x-api-key", key).json(body)
 }
 
-fn send(gateway: &Gateway, key: &str) -> Call {
+pub fn send(gateway: &Gateway, key: &str) -> Call {
     request(gateway, key, &asking("Hi")).send()
 }
 
 /// Answered well.
-fn served(gateway: &Gateway, provider: &Provider, key: &str) -> Reply {
+pub fn served(gateway: &Gateway, provider: &Provider, key: &str) -> Reply {
     let call = send(gateway, key);
     provider.accept().say("Hi");
     let reply = call.reply();
@@ -38,7 +38,7 @@ fn served(gateway: &Gateway, provider: &Provider, key: &str) -> Reply {
     reply
 }
 
-fn number(reply: &Reply, header: &str) -> u64 {
+pub fn number(reply: &Reply, header: &str) -> u64 {
     let value = reply.header(header).unwrap_or_else(|| panic!("no {header}"));
     value.parse().unwrap_or_else(|_| panic!("{header}: {value}"))
 }

@@ -2,6 +2,7 @@
 
 mod bounded_calls;
 mod broken_streams;
+mod budgets;
 mod circuits;
 mod command_line;
 mod configuration;

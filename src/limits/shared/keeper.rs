@@ -1,6 +1,7 @@
 //! The actor that talks to Redis, on its own thread.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::scripts::Scripts;
 use super::unwritten::{Batch, Unwritten};
 use super::{DEADLINE, LEASE, LeaseId, PATIENCE};
 use crate::catalog::Catalog;
+use crate::config::KeyLimits;
 
 /// How often it is looked at what has to be done.
 const TICK: Duration = Duration::from_millis(100);
@@ -29,8 +31,8 @@ pub(super) struct Keeper {
     pub(super) health: Arc<Health>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) connection: Option<ConnectionManager>,
-    /// The leases of open requests, by key.
-    pub(super) open: HashMap<Arc<str>, HashSet<LeaseId>>,
+    /// The open requests of keys that bound their number or their cost.
+    open: HashMap<Arc<str>, HashMap<LeaseId, Place>>,
     pub(super) unwritten: Unwritten,
     pub(super) late: Late,
     /// What was sent and has no receipt: it is sent again before anything else.
@@ -42,6 +44,31 @@ pub(super) struct Keeper {
     busy: bool,
     /// Told after the first try.
     tried: Option<mpsc::Sender<()>>,
+}
+
+/// What an open request takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Whether it counts among the concurrent requests.
+    is_counted: bool,
+    /// Of the budgets, in billionths of a dollar.
+    held: u64,
+}
+
+/// The open requests of a key, as Redis is told of them.
+pub(super) struct Open {
+    pub(super) key: Arc<str>,
+    pub(super) leases: Vec<LeaseId>,
+    /// Of the budgets, in billionths of a dollar.
+    pub(super) held: u64,
+}
+
+/// Whether Redis is to forget what it knew of this replica's holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Anew {
+    Yes,
+    /// What it knows is kept, but for what is surely not held any more.
+    No,
 }
 
 impl Keeper {
@@ -81,6 +108,9 @@ impl Keeper {
         let mut batches = std::mem::take(&mut self.unconfirmed);
         if batches.is_empty() {
             batches = self.unwritten.take(&mut self.batches);
+        }
+        for batch in &mut batches {
+            batch.open_hold = self.open.get(&batch.key).map(held).unwrap_or_default();
         }
         self.on_their_way = batches.iter().map(|batch| batch.unwritten.requests()).sum();
         batches
@@ -127,7 +157,7 @@ impl Keeper {
         };
         self.busy = true;
         let (scripts, catalog, batches) = (self.scripts.clone(), self.catalog.clone(), self.take_batches());
-        let open = self.open_leases();
+        let open = self.all_open();
         let tried = async move {
             if let Err(error) = prepare(&mut connection, &scripts, open).await {
                 return (batches, Err(words(&error)));
@@ -150,6 +180,7 @@ impl Keeper {
                     keeper.connection = Some(connection);
                     keeper.health.go_up();
                     keeper.tried = None;
+                    keeper.hold_anew(context);
                     keeper.write(context);
                 }
                 Err(why) => keeper.first_try_failed(&why),
@@ -163,20 +194,32 @@ impl Keeper {
         }
     }
 
-    fn open_leases(&self) -> Vec<(Arc<str>, Vec<LeaseId>)> {
-        self.open.iter().map(|(key, open)| (key.clone(), open.iter().copied().collect())).collect()
+    fn all_open(&self) -> Vec<Open> {
+        let open = |(key, open): (&Arc<str>, &HashMap<LeaseId, Place>)| Open {
+            key: key.clone(),
+            leases: open.iter().filter(|(_, place)| place.is_counted).map(|(lease, _)| *lease).collect(),
+            held: held(open),
+        };
+        self.open.iter().map(open).collect()
     }
 
-    /// Gives the leases of all open requests another time.
+    /// Gives the leases and holds of all open requests another time.
     fn renew_all(&mut self, context: &mut Context<Self>) {
-        self.renew(self.open_leases(), context);
+        self.renew(self.all_open(), Anew::No, context);
     }
 
-    fn renew(&mut self, open: Vec<(Arc<str>, Vec<LeaseId>)>, context: &mut Context<Self>) {
+    /// Tells Redis what is held in all: from here on changes are told one by one.
+    fn hold_anew(&mut self, context: &mut Context<Self>) {
+        let open = self.all_open();
+        open.iter().for_each(|open| self.unwritten.of(&open.key).held = 0);
+        self.renew(open, Anew::Yes, context);
+    }
+
+    fn renew(&mut self, open: Vec<Open>, anew: Anew, context: &mut Context<Self>) {
         let Some(mut connection) = self.connection.clone().filter(|_| self.health.is_up()) else { return };
         let (scripts, health) = (self.scripts.clone(), self.health.clone());
         let renewed = async move {
-            if let Err(error) = renew(&mut connection, &scripts, open).await {
+            if let Err(error) = renew(&mut connection, &scripts, open, anew).await {
                 health.failed(&words(&error));
             }
         };
@@ -194,26 +237,53 @@ impl Keeper {
         context.spawn(asked.into_actor(self));
     }
 
-    /// A request is no longer open.
-    pub(super) fn end(&mut self, key: &Arc<str>, lease: LeaseId) {
-        let Some(open) = self.open.get_mut(key) else { return };
-        if open.remove(&lease) {
-            self.unwritten.of(key).end(lease);
+    /// A request is open, or asks to be. Whether that is new.
+    pub(super) fn begin(&mut self, key: &Arc<str>, limits: &KeyLimits, held: u64, lease: LeaseId) -> bool {
+        let is_counted = limits.concurrent_requests.is_some();
+        if !is_counted && !limits.has_budget() {
+            return false;
         }
+        match self.open.entry(key.clone()).or_default().entry(lease) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Place { is_counted, held });
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
+    /// A request is no longer open: what it held is released.
+    pub(super) fn end(&mut self, key: &Arc<str>, lease: LeaseId) {
+        if let Some(place) = self.forget(key, lease) {
+            self.unwritten.of(key).release(place.held);
+        }
+    }
+
+    /// A request is not open, and Redis holds nothing for it.
+    pub(super) fn forget(&mut self, key: &Arc<str>, lease: LeaseId) -> Option<Place> {
+        let open = self.open.get_mut(key)?;
+        let place = open.remove(&lease);
         if open.is_empty() {
             self.open.remove(key);
         }
+        // Refused ones too: their leases may just have been renewed.
+        if place.is_some_and(|place| place.is_counted) {
+            self.unwritten.of(key).end(lease);
+        }
+        place
     }
 
     /// Puts right what Redis said too late.
     pub(super) fn make(&mut self, amends: Option<Amends>, context: &mut Context<Self>) {
         match amends {
             None => {}
-            Some(Amends::Count(Reserve { key, limits, input_tokens, lease })) => {
+            Some(Amends::Count(Reserve { key, limits, input_tokens, lease, .. })) => {
                 self.unwritten.of(&key).add(limits, [1.0, input_tokens as f64, 0.0], Instant::now());
+                let open = self.open.get(&key);
                 // It may have ended meanwhile.
-                if self.open.get(&key).is_some_and(|open| open.contains(&lease)) {
-                    self.renew(vec![(key, vec![lease])], context);
+                if let Some(open) = open.filter(|open| open.get(&lease).is_some_and(|place| place.is_counted)) {
+                    let open = Open { key, leases: vec![lease], held: held(open) };
+                    self.renew(vec![open], Anew::No, context);
                 }
             }
             Some(Amends::GiveBack(Reserve { key, limits, input_tokens, .. })) => {
@@ -234,24 +304,20 @@ impl Actor for Keeper {
     }
 }
 
-/// Everything that a new connection has to know.
-async fn prepare(
-    connection: &mut ConnectionManager,
-    scripts: &Scripts,
-    open: Vec<(Arc<str>, Vec<LeaseId>)>,
-) -> RedisResult<()> {
-    scripts.load(connection).await?;
-    renew(connection, scripts, open).await
+fn held(open: &HashMap<LeaseId, Place>) -> u64 {
+    open.values().fold(0, |sum, place| sum.saturating_add(place.held))
 }
 
-async fn renew(
-    connection: &mut ConnectionManager,
-    scripts: &Scripts,
-    open: Vec<(Arc<str>, Vec<LeaseId>)>,
-) -> RedisResult<()> {
+/// Everything that a new connection has to know.
+async fn prepare(connection: &mut ConnectionManager, scripts: &Scripts, open: Vec<Open>) -> RedisResult<()> {
+    scripts.load(connection).await?;
+    renew(connection, scripts, open, Anew::No).await
+}
+
+async fn renew(connection: &mut ConnectionManager, scripts: &Scripts, open: Vec<Open>, anew: Anew) -> RedisResult<()> {
     // All in one turn: one that waited for the others could bring back the lease of a request that has ended meanwhile.
-    let one = |(key, leases): &(Arc<str>, Vec<LeaseId>)| {
-        let (mut connection, call) = (connection.clone(), scripts.renew(key, leases));
+    let one = |open: &Open| {
+        let (mut connection, call) = (connection.clone(), scripts.renew(open, anew));
         async move { call.invoke_async::<()>(&mut connection).await }
     };
     try_join_all(open.iter().map(one)).await.map(drop)

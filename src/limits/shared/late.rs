@@ -97,7 +97,7 @@ mod tests {
     use crate::config::KeyLimits;
 
     fn reserve(lease: u64) -> Reserve {
-        Reserve { key: "key".into(), limits: KeyLimits::default(), input_tokens: 7, lease: LeaseId(lease) }
+        Reserve { key: "key".into(), limits: KeyLimits::default(), input_tokens: 7, held: 0, lease: LeaseId(lease) }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(in crate::limits) struct Reserve {
     pub(in crate::limits) limits: KeyLimits,
     /// An estimate.
     pub(in crate::limits) input_tokens: u64,
+    /// What it is expected to cost, in billionths of a dollar.
+    pub(in crate::limits) held: u64,
     pub(in crate::limits) lease: LeaseId,
 }
 
@@ -51,9 +53,7 @@ impl Handler<Ask> for Keeper {
         };
         // Those that ended a moment ago and wait to be written must not stand in the way.
         let ended = self.unwritten.take_ended(&reserve.key);
-        if reserve.limits.concurrent_requests.is_some() {
-            self.open.entry(reserve.key.clone()).or_default().insert(reserve.lease);
-        }
+        self.begin(&reserve.key, &reserve.limits, reserve.held, reserve.lease);
         self.late.asked(reserve.lease);
         let scripts = self.scripts.clone();
         let asked = async move {
@@ -75,10 +75,14 @@ impl Handler<Ask> for Keeper {
                 Ok(()) => {
                     keeper.late.heard(reserve.lease);
                     if said == Said::Refused {
-                        keeper.end(&reserve.key, reserve.lease);
+                        keeper.forget(&reserve.key, reserve.lease);
                     }
                 }
                 Err(_) => {
+                    if said == Said::Refused {
+                        // It is held all the same, or was released before this was known.
+                        keeper.unwritten.of(&reserve.key).hold(reserve.held);
+                    }
                     let amends = keeper.late.answered(reserve, said);
                     keeper.make(amends, context);
                 }
@@ -123,15 +127,18 @@ impl Handler<Settled> for Keeper {
 pub(super) struct Opened {
     pub(super) key: Arc<str>,
     pub(super) limits: KeyLimits,
+    /// In billionths of a dollar.
+    pub(super) held: u64,
     pub(super) lease: LeaseId,
 }
 
 impl Handler<Opened> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, Opened { key, limits, lease }: Opened, context: &mut Self::Context) {
-        if limits.concurrent_requests.is_some() {
-            self.open.entry(key).or_default().insert(lease);
+    fn handle(&mut self, Opened { key, limits, held, lease }: Opened, context: &mut Self::Context) {
+        // Otherwise Redis was asked to hold it.
+        if self.begin(&key, &limits, held, lease) {
+            self.unwritten.of(&key).hold(held);
         }
         let amends = self.late.decided(lease, Became::Admitted);
         self.make(amends, context);

@@ -42,7 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a concurrent request of a replica that died still counts. Those that live are renewed.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// An open request of a key with limits, by which it has its place among the concurrent requests.
+/// An open request of a key with limits, by which it has its place among the concurrent requests and its part of the
+/// budgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LeaseId(u64);
 
@@ -137,8 +138,8 @@ impl Shared {
     }
 
     /// A request that this process let in by itself takes its place as soon as Redis is back.
-    pub(super) fn open(&self, key: &Arc<str>, limits: KeyLimits, lease: LeaseId) {
-        self.keeper.do_send(Opened { key: key.clone(), limits, lease });
+    pub(super) fn open(&self, key: &Arc<str>, limits: KeyLimits, held: u64, lease: LeaseId) {
+        self.keeper.do_send(Opened { key: key.clone(), limits, held, lease });
     }
 
     /// A request ended before anything was used.

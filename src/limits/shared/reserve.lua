@@ -1,7 +1,8 @@
 -- Lets a request of a key in, or says which limit it would break; nothing is taken then.
--- KEYS: buckets, leases, usage (to be completed by a day or a month)
+-- KEYS: buckets, leases, usage (to be completed by a day or a month), holds
 -- ARGV: input tokens, sizes of the three buckets, requests at once, budgets of day and month in billionths of a dollar
---       (each may be empty), name of the lease, its seconds, names of leases that have ended
+--       (each may be empty), name of the lease, its seconds, name of the replica, billionths that the request is expected
+--       to cost, names of leases that have ended
 -- Returns: the limit's number or 0, seconds to wait, the time, what is missing in the buckets, what is spent
 
 -- The UTC day of a number of seconds since 1970: Howard Hinnant's civil_from_days.
@@ -23,6 +24,7 @@ local input_tokens = tonumber(ARGV[1])
 local sizes = { tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]) }
 local at_once, day_budget, month_budget = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local lease, seconds = ARGV[8], tonumber(ARGV[9])
+local replica, expected = ARGV[10], tonumber(ARGV[11])
 
 local missing = missing_now(KEYS[1], sizes)
 local day = day_of(now)
@@ -34,11 +36,14 @@ local function answer(limit, wait)
         text(today), text(this_month) }
 end
 
-for place = 10, #ARGV do
+for place = 12, #ARGV do
     redis.call('ZREM', KEYS[2], ARGV[place])
 end
 if day_budget and today >= day_budget then return answer(1, 0) end
 if month_budget and this_month >= month_budget then return answer(2, 0) end
+local held = (day_budget or month_budget) and held_by_all(KEYS[4]) or 0
+if day_budget and today + held >= day_budget then return answer(7, 0) end
+if month_budget and this_month + held >= month_budget then return answer(8, 0) end
 if at_once then
     redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', text(now))
     if redis.call('ZCARD', KEYS[2]) >= at_once then return answer(3, 0) end
@@ -59,5 +64,8 @@ keep(KEYS[1], sizes, missing)
 if at_once then
     redis.call('ZADD', KEYS[2], text(now + seconds), lease)
     redis.call('EXPIRE', KEYS[2], 2 * seconds)
+end
+if day_budget or month_budget then
+    hold(KEYS[4], replica, held_by(KEYS[4], replica) + expected, seconds)
 end
 return answer(0, 0)

@@ -1,7 +1,7 @@
 //! What Redis is asked, in its own words: the scripts, their arguments and their answers.
 //!
-//! All of a key stands under one hash tag: `gatewayz:{name}:buckets`, `:leases`, `:usage:2026-11-23`, `:usage:2026-11`
-//! and `:batches`.
+//! All of a key stands under one hash tag: `gatewayz:{name}:buckets`, `:leases`, `:holds`, `:usage:2026-11-23`,
+//! `:usage:2026-11` and `:batches`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -9,17 +9,16 @@ use std::time::Duration;
 use redis::aio::ConnectionLike;
 use redis::{RedisResult, Script, ScriptInvocation};
 
+use super::keeper::{Anew, Open};
 use super::{LEASE, LeaseId};
 use crate::catalog::Catalog;
 use crate::config::KeyLimits;
+use crate::limits::budget::{billionths, dollars};
 use crate::limits::ledger::Used;
 use crate::limits::refusal::Refusal;
 use crate::limits::shared::messages::Reserve;
 use crate::limits::shared::unwritten::Batch;
 use crate::limits::state::Told;
-
-/// Costs are kept in billionths of a dollar: whole numbers add up without error.
-const PER_DOLLAR: f64 = 1e9;
 
 /// See the module.
 pub(super) struct Scripts {
@@ -35,7 +34,8 @@ pub(super) type Answer = (u8, f64, f64, f64, f64, f64, f64, f64);
 
 impl Scripts {
     pub(super) fn of(replica: String) -> Scripts {
-        let with_clock = |script: &str| Script::new(&[include_str!("clock.lua"), script].concat());
+        let with_clock =
+            |script: &str| Script::new(&[include_str!("clock.lua"), include_str!("holds.lua"), script].concat());
         Scripts {
             replica,
             reserve: with_clock(include_str!("reserve.lua")),
@@ -55,17 +55,18 @@ impl Scripts {
     /// `ended` are leases that are given back on the way.
     pub(super) fn reserve(
         &self,
-        Reserve { key, limits, input_tokens, lease }: &Reserve,
+        Reserve { key, limits, input_tokens, held, lease }: &Reserve,
         ended: &[LeaseId],
     ) -> ScriptInvocation<'_> {
         let mut call = self.reserve.prepare_invoke();
         call.key(of_key(key, "buckets")).key(of_key(key, "leases")).key(of_key(key, "usage:"));
+        call.key(of_key(key, "holds"));
         call.arg(input_tokens);
         sizes(&mut call, limits);
         optional(&mut call, limits.concurrent_requests);
         optional(&mut call, limits.usd_per_day.map(billionths));
         optional(&mut call, limits.usd_per_month.map(billionths));
-        call.arg(self.name(*lease)).arg(LEASE.as_secs());
+        call.arg(self.name(*lease)).arg(LEASE.as_secs()).arg(&self.replica).arg(held);
         self.leases(&mut call, ended);
         call
     }
@@ -74,12 +75,13 @@ impl Scripts {
         let (key, unwritten) = (&batch.key, &batch.unwritten);
         let mut call = self.settle.prepare_invoke();
         call.key(of_key(key, "buckets")).key(of_key(key, "leases")).key(of_key(key, "usage:"));
-        call.key(of_key(key, "batches"));
+        call.key(of_key(key, "batches")).key(of_key(key, "holds"));
         call.arg(&self.replica).arg(batch.number);
         sizes(&mut call, unwritten.limits());
         for amount in unwritten.takes_at(std::time::Instant::now()) {
             call.arg(amount);
         }
+        call.arg(unwritten.held).arg(batch.open_hold).arg(LEASE.as_secs());
         call.arg(unwritten.ended.len());
         self.leases(&mut call, &unwritten.ended);
         for ((day, model), used) in &unwritten.usage {
@@ -90,10 +92,11 @@ impl Scripts {
         call
     }
 
-    pub(super) fn renew(&self, key: &str, open: &[LeaseId]) -> ScriptInvocation<'_> {
+    pub(super) fn renew(&self, open: &Open, anew: Anew) -> ScriptInvocation<'_> {
         let mut call = self.renew.prepare_invoke();
-        call.key(of_key(key, "leases")).arg(LEASE.as_secs());
-        self.leases(&mut call, open);
+        call.key(of_key(&open.key, "leases")).key(of_key(&open.key, "holds"));
+        call.arg(LEASE.as_secs()).arg(&self.replica).arg(open.held).arg(u8::from(anew == Anew::Yes));
+        self.leases(&mut call, &open.leases);
         call
     }
 
@@ -129,11 +132,6 @@ fn optional(call: &mut ScriptInvocation<'_>, value: Option<u64>) {
     };
 }
 
-/// No more than Redis can count to a few times: a provider may say anything.
-fn billionths(dollars: f64) -> u64 {
-    (dollars * PER_DOLLAR).round().min(1e18) as u64
-}
-
 /// What an answer means.
 pub(super) fn read((limit, wait, at, requests, input, output, today, month): Answer) -> (Option<Refusal>, Told) {
     let wait = Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX);
@@ -144,10 +142,12 @@ pub(super) fn read((limit, wait, at, requests, input, output, today, month): Ans
         3 => Some(Refusal::Concurrent),
         4 => Some(Refusal::Requests(wait)),
         5 => Some(Refusal::InputTokens(wait)),
-        _ => Some(Refusal::OutputTokens(wait)),
+        6 => Some(Refusal::OutputTokens(wait)),
+        7 => Some(Refusal::DayHeld),
+        _ => Some(Refusal::MonthHeld),
     };
     let missing = [requests, input, output];
-    let told = Told { at, missing, spent_today: today / PER_DOLLAR, spent_this_month: month / PER_DOLLAR };
+    let told = Told { at, missing, spent_today: dollars(today), spent_this_month: dollars(month) };
     (refusal, told)
 }
 
@@ -165,7 +165,7 @@ pub(super) fn read_usage(hash: HashMap<String, i64>) -> BTreeMap<String, Used> {
             "cache_read_tokens" => used.cache_read_tokens = count,
             "cache_write_tokens" => used.cache_write_tokens = count,
             "output_tokens" => used.output_tokens = count,
-            "cost" => used.cost = count as f64 / PER_DOLLAR,
+            "cost" => used.cost = dollars(count as f64),
             _ => {}
         }
     }
@@ -184,12 +184,5 @@ mod tests {
         assert_eq!(models.len(), 2, "what is spent in all is no model: {models:?}");
         assert_eq!((models["a"].requests, models["a"].cost), (2, 2.6));
         assert_eq!(models["b:free"].output_tokens, 7);
-    }
-
-    #[test]
-    fn dollars_survive_being_whole_numbers() {
-        for dollars in [0.0, 1e-9, 0.1, 1.3, 2.6, 12_345.678_9] {
-            assert_eq!(billionths(dollars) as f64 / PER_DOLLAR, dollars);
-        }
     }
 }

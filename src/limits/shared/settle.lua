@@ -1,8 +1,9 @@
 -- Writes what requests of a key have used. A batch that has been written already changes nothing.
--- KEYS: buckets, leases, usage (to be completed by a day or a month), batches
+-- KEYS: buckets, leases, usage (to be completed by a day or a month), batches, holds
 -- ARGV: name of the replica, number of the batch, sizes of the three buckets (each may be empty), what to take from
---       them, how many leases have ended, their names; then for each day and model: day, model, requests, errors,
---       tokens of input, cache reads, cache writes and output, billionths of a dollar
+--       them, by how much it holds more, how much at most (in billionths of a dollar), for how many seconds, how many
+--       leases have ended, their names; then for each day and model: day, model, requests, errors, tokens of input, cache
+--       reads, cache writes and output, billionths of a dollar
 if tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or 0) >= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
 redis.call('EXPIRE', KEYS[4], 86400)
@@ -14,8 +15,12 @@ for place = 1, 3 do
 end
 keep(KEYS[1], sizes, missing)
 
-local place = 10 + tonumber(ARGV[9])
-for lease = 10, place - 1 do
+-- No more than there can be, whatever became of calls whose answers were lost.
+local held = held_by(KEYS[5], ARGV[1]) + tonumber(ARGV[9])
+hold(KEYS[5], ARGV[1], math.min(held, tonumber(ARGV[10])), tonumber(ARGV[11]))
+
+local place = 13 + tonumber(ARGV[12])
+for lease = 13, place - 1 do
     redis.call('ZREM', KEYS[2], ARGV[lease])
 end
 

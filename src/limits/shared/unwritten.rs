@@ -26,6 +26,8 @@ pub(super) struct OfKey {
     limits: KeyLimits,
     takes: Takes,
     at: Option<Instant>,
+    /// By how much more, or less, this replica holds of the budgets, in billionths of a dollar.
+    pub(super) held: i64,
     pub(super) ended: Vec<LeaseId>,
     /// By UTC day and model.
     pub(super) usage: HashMap<(String, ModelLabel), Used>,
@@ -37,6 +39,8 @@ pub(super) struct Batch {
     pub(super) key: Arc<str>,
     pub(super) number: u64,
     pub(super) unwritten: OfKey,
+    /// What the requests of the key that are open are expected to cost, in billionths of a dollar.
+    pub(super) open_hold: u64,
 }
 
 impl Unwritten {
@@ -53,9 +57,9 @@ impl Unwritten {
     pub(super) fn take(&mut self, number: &mut u64) -> Vec<Batch> {
         let batch = |(key, unwritten)| {
             *number += 1;
-            Batch { key, number: *number, unwritten }
+            Batch { key, number: *number, unwritten, open_hold: 0 }
         };
-        self.0.drain().filter(|(_, of_key)| of_key.at.is_some() || !of_key.ended.is_empty()).map(batch).collect()
+        self.0.drain().filter(|(_, of_key)| !of_key.is_empty()).map(batch).collect()
     }
 
     pub(super) fn requests(&self) -> u64 {
@@ -82,6 +86,19 @@ impl OfKey {
 
     pub(super) fn record(&mut self, day: String, model: ModelLabel, used: Used) {
         *self.usage.entry((day, model)).or_default() += used;
+    }
+
+    /// Holds so much more of the budgets, in billionths of a dollar.
+    pub(super) fn hold(&mut self, amount: u64) {
+        self.held = self.held.saturating_add_unsigned(amount);
+    }
+
+    pub(super) fn release(&mut self, amount: u64) {
+        self.held = self.held.saturating_sub_unsigned(amount);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.at.is_none() && self.held == 0 && self.ended.is_empty()
     }
 
     pub(super) fn end(&mut self, lease: LeaseId) {
