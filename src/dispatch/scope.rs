@@ -16,6 +16,10 @@ use crate::wire::anthropic::message::Usage;
 /// More than any answer costs, in US dollars: a figure beyond it is nonsense, which would stay in the sums.
 const MAX_COST: f64 = 10_000.0;
 
+/// More than any answer holds, of any kind of token. Beside the sense of the figure itself: counters in Redis have 63 bits
+/// and fail when one more would be too many, and some ninety billion answers of this size fit into one.
+const MAX_TOKENS: u64 = 100_000_000;
+
 /// A request for a known model, from its beginning to its end. Dropped before its end, it was cancelled.
 pub(super) struct Scope<'a> {
     emitter: &'a Emitter,
@@ -153,10 +157,10 @@ impl<'a> Scope<'a> {
         Used {
             requests: 1,
             errors: u64::from(matches!(outcome, Outcome::Failed(_))),
-            input_tokens: usage.input_tokens,
-            cache_read_tokens: usage.cache_read_input_tokens,
-            cache_write_tokens: usage.cache_creation_input_tokens,
-            output_tokens: usage.output_tokens,
+            input_tokens: usage.input_tokens.min(MAX_TOKENS),
+            cache_read_tokens: usage.cache_read_input_tokens.min(MAX_TOKENS),
+            cache_write_tokens: usage.cache_creation_input_tokens.min(MAX_TOKENS),
+            output_tokens: usage.output_tokens.min(MAX_TOKENS),
             cost: self.tally.and_then(|tally| self.cost(&tally)).filter(|cost| cost.is_finite()).unwrap_or_default(),
         }
     }

@@ -90,6 +90,31 @@ def test_what_redis_refused_too_late_counts_all_the_same(replica, redis, wire):
     assert far.is_up() and far.failures() >= 2, "it was late twice, and not yet away"
 
 
+def test_what_redis_cannot_take_is_given_up_and_said(replica, redis):
+    """Somebody has written something else there, or a sum has no room for more: that is no Redis that is away."""
+    keys = {"typed": AMPLE, "full": AMPLE, "other": AMPLE}
+    gateway = replica(keys)
+    clients = {key: Client(key, gateway) for key in keys}
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    redis.ask(f"SET gatewayz:{{typed}}:usage:{today} nonsense")
+    redis.ask(f"HSET gatewayz:{{full}}:usage:{today} requests:simulate-well {2**63 - 1}")
+
+    for client in clients.values():
+        assert [client.ask()[0] for _ in range(3)] == [200] * 3
+    log = eventually("both are given up", lambda: (log := gateway.log.read_text()).count("so it is lost") >= 2 and log)
+    assert re.search("it says WRONGTYPE.*key typed, [123] requests, .* input tokens, .* output tokens, 0.* USD", log), log
+    assert re.search("it says ERR.*key full, [123] requests", log), log
+    assert log.count("cannot tell how the key typed stands") == 1, log
+    redis.ask(f"DEL gatewayz:{{typed}}:usage:{today}")
+    redis.ask(f"DEL gatewayz:{{full}}:usage:{today}")
+    eventually("what was given up is gone", lambda: gateway.usage("typed")["requests"] == 0)
+    for client in clients.values():
+        assert client.ask()[0] == 200
+    eventually("what came later", lambda: [gateway.usage(key)["requests"] for key in keys] == [1, 1, 4])
+    # It may seem away for lack of time, on a machine that is busy enough, but not for what it says.
+    assert "Redis is away (it says" not in gateway.log.read_text()
+
+
 def test_limits_hold_in_each_replica_while_redis_is_away_and_recover(replica, redis):
     gateway = replica({"few": "requests_per_minute = 30, concurrent_requests = 2"})
     client = Client("few", gateway)

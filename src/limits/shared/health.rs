@@ -48,6 +48,11 @@ impl Health {
         self.go_down(why);
     }
 
+    /// A call failed, though Redis is well.
+    pub(super) fn refused(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn go_down(&self, why: &str) {
         if self.up.swap(false, Ordering::Relaxed) {
             self.say_away(why);

@@ -1,7 +1,7 @@
 //! The actor that talks to Redis, on its own thread.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use futures_util::future::{join_all, try_join_all};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError, RedisResult};
 
+use super::failure::{is_of_content, words};
 use super::health::Health;
 use super::late::{Amends, Late};
 use super::messages::Reserve;
@@ -35,6 +36,8 @@ pub(super) struct Keeper {
     open: HashMap<Arc<str>, HashMap<LeaseId, Place>>,
     pub(super) unwritten: Unwritten,
     pub(super) late: Late,
+    /// Keys of which Redis cannot tell how they stand, though it is well.
+    unreadable: HashSet<Arc<str>>,
     /// What was sent and has no receipt: it is sent again before anything else.
     pub(super) unconfirmed: Vec<Batch>,
     /// Requests in the batches that are on their way.
@@ -88,6 +91,7 @@ impl Keeper {
             open: HashMap::new(),
             unwritten: Unwritten::default(),
             late: Late::default(),
+            unreadable: HashSet::new(),
             unconfirmed: Vec::new(),
             on_their_way: 0,
             batches: 0,
@@ -273,6 +277,25 @@ impl Keeper {
         place
     }
 
+    /// Redis has decided on a request of this key.
+    pub(super) fn could_read(&mut self, key: &str) {
+        self.unreadable.remove(key);
+    }
+
+    /// It could not decide: because it is away, or because of what is stored there for this key. Says so once.
+    pub(super) fn could_not_read(&mut self, key: &Arc<str>, error: &RedisError) {
+        let why = words(error);
+        if !is_of_content(error) {
+            return self.health.failed(&why);
+        }
+        self.health.refused();
+        if self.unreadable.insert(key.clone()) {
+            log::error!(
+                "Redis cannot tell how the key {key} stands ({why}), though it is well: see what is stored there"
+            );
+        }
+    }
+
     /// Puts right what Redis said too late.
     pub(super) fn make(&mut self, amends: Option<Amends>, context: &mut Context<Self>) {
         match amends {
@@ -317,13 +340,21 @@ async fn prepare(connection: &mut ConnectionManager, scripts: &Scripts, open: Ve
 async fn renew(connection: &mut ConnectionManager, scripts: &Scripts, open: Vec<Open>, anew: Anew) -> RedisResult<()> {
     // All in one turn: one that waited for the others could bring back the lease of a request that has ended meanwhile.
     let one = |open: &Open| {
-        let (mut connection, call) = (connection.clone(), scripts.renew(open, anew));
-        async move { call.invoke_async::<()>(&mut connection).await }
+        let (mut connection, call, key) = (connection.clone(), scripts.renew(open, anew), open.key.clone());
+        async move {
+            match call.invoke_async::<()>(&mut connection).await {
+                Err(error) if is_of_content(&error) => {
+                    log::error!("Redis cannot renew the open requests of the key {key} ({})", words(&error));
+                    Ok(())
+                }
+                result => result,
+            }
+        }
     };
     try_join_all(open.iter().map(one)).await.map(drop)
 }
 
-/// Writes the batches; gives back those that have no receipt, and why.
+/// Writes the batches; gives back those that have no receipt, and why. What cannot be written at all is given up.
 async fn write(
     connection: ConnectionManager,
     scripts: Arc<Scripts>,
@@ -336,20 +367,17 @@ async fn write(
     };
     let (mut rest, mut failure) = (Vec::new(), None);
     for (result, batch) in join_all(batches.into_iter().map(one)).await {
-        if let Err(error) = result {
-            failure = Some(words(&error));
-            rest.push(batch);
+        match result {
+            Ok(()) => {}
+            Err(error) if is_of_content(&error) => {
+                let why = words(&error);
+                log::error!("Redis cannot take what a key has used ({why}), so it is lost, or a part of it: {batch}");
+            }
+            Err(error) => {
+                failure = Some(words(&error));
+                rest.push(batch);
+            }
         }
     }
     (rest, failure)
-}
-
-/// What went wrong, in words that name neither address nor password.
-pub(super) fn words(error: &RedisError) -> String {
-    match (error.code(), error.is_timeout(), error.is_connection_refusal()) {
-        (Some(code), _, _) => format!("it says {code}"),
-        (None, true, _) => "no answer in time".to_owned(),
-        (None, _, true) => "connection refused".to_owned(),
-        (None, false, false) => error.category().to_owned(),
-    }
 }

@@ -8,7 +8,8 @@ use actix::prelude::*;
 use redis::RedisResult;
 use tokio::sync::oneshot;
 
-use super::keeper::{Keeper, words};
+use super::failure::{is_of_content, words};
+use super::keeper::Keeper;
 use super::late::{Became, Said};
 use super::scripts::{self, Answer};
 use super::{ByModel, LeaseId};
@@ -62,15 +63,18 @@ impl Handler<Ask> for Keeper {
             (reserve, ended, verdict)
         };
         context.spawn(asked.into_actor(self).map(move |(reserve, ended, verdict), keeper, context| {
-            let verdict = verdict.inspect_err(|error| {
-                ended.into_iter().for_each(|lease| keeper.unwritten.of(&reserve.key).end(lease));
-                keeper.health.failed(&words(error));
-            });
             let said = match &verdict {
                 Ok((None, _)) => Said::Counted,
                 Ok((Some(_), _)) => Said::Refused,
                 Err(_) => Said::Unknown,
             };
+            match &verdict {
+                Ok(_) => keeper.could_read(&reserve.key),
+                Err(error) => {
+                    ended.into_iter().for_each(|lease| keeper.unwritten.of(&reserve.key).end(lease));
+                    keeper.could_not_read(&reserve.key, error);
+                }
+            }
             match answer.send(verdict.ok()) {
                 Ok(()) => {
                     keeper.late.heard(reserve.lease);
@@ -197,7 +201,11 @@ impl Handler<ReadUsage> for Keeper {
                 read.hgetall(scripts::usage_key(key, &day)).hgetall(scripts::usage_key(key, &month));
             }
             let hashes: RedisResult<Vec<HashMap<String, i64>>> = read.query_async(&mut connection).await;
-            let hashes = hashes.inspect_err(|error| health.failed(&words(error))).ok()?;
+            let hashes = hashes.inspect_err(|error| match is_of_content(error) {
+                true => health.refused(),
+                false => health.failed(&words(error)),
+            });
+            let hashes = hashes.ok()?;
             let mut periods: Vec<ByModel> = hashes.into_iter().map(scripts::read_usage).collect();
             for (models, more) in periods.iter_mut().zip(waiting) {
                 for (model, used) in more {

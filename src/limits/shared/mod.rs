@@ -4,6 +4,7 @@
 //! `Keeper` of the process, which also gives leases of concurrent requests their time and finds out when Redis is
 //! back. Nobody waits for Redis longer than 10 ms, and nobody at all while it is known to be away.
 
+mod failure;
 mod health;
 mod keeper;
 mod late;

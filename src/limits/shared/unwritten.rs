@@ -3,6 +3,7 @@
 //! It is summed up by key, so that it stays small however long Redis is away: no more than keys, models and days.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,6 +42,20 @@ pub(super) struct Batch {
     pub(super) unwritten: OfKey,
     /// What the requests of the key that are open are expected to cost, in billionths of a dollar.
     pub(super) open_hold: u64,
+}
+
+/// For the log.
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sum = Used::default();
+        self.unwritten.usage.values().for_each(|used| sum += *used);
+        let Used { requests, input_tokens, output_tokens, cost, .. } = sum;
+        let key = &self.key;
+        write!(
+            f,
+            "key {key}, {requests} requests, {input_tokens} input tokens, {output_tokens} output tokens, {cost} USD"
+        )
+    }
 }
 
 impl Unwritten {
