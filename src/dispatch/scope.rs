@@ -135,7 +135,13 @@ impl<'a> Scope<'a> {
             _ => None,
         };
         if let Some(mut reservation) = self.reservation.take() {
-            reservation.settle(self.label, self.used(outcome));
+            let used = self.used(outcome);
+            // A provider bills the input of a call whose client hung up before it said what that was. No cost is made
+            // of it: what the provider read, or found in its cache, nobody knows.
+            match outcome == Outcome::Cancelled && self.attempts > 0 && self.tally.is_none() {
+                true => reservation.settle_by_estimate(self.label, used),
+                false => reservation.settle(self.label, used),
+            }
         }
         let first_token = self.first_content.map(|at| at - self.received).filter(|_| self.streamed);
         let generation = self.first_content.zip(self.last_content).map(|(first, last)| last - first);

@@ -206,7 +206,8 @@ struct InRedis {
     lease: Option<LeaseId>,
 }
 
-/// What was taken for a request that is open. Dropped before it is settled, only the request counts.
+/// What was taken for a request that is open. Dropped before it is settled, only its place and its part of the budget come
+/// back.
 #[derive(Debug)]
 pub struct Reservation {
     meter: Arc<Meter>,
@@ -221,11 +222,21 @@ pub struct Reservation {
 impl Reservation {
     /// Replaces the estimate by what was used.
     pub fn settle(&mut self, model: ModelLabel, used: Used) {
+        // As with Anthropic's limits, what is read from a cache is free.
+        self.end(model, used, used.input_tokens + used.cache_write_tokens);
+    }
+
+    /// Leaves the estimate of the input as it is: a provider was asked and nobody knows what it has counted, so that
+    /// hanging up early is no way around a limit. What is used and spent is left at what is known.
+    pub fn settle_by_estimate(&mut self, model: ModelLabel, used: Used) {
+        self.end(model, used, self.input_tokens);
+    }
+
+    fn end(&mut self, model: ModelLabel, used: Used, input_tokens: u64) {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        // As with Anthropic's limits, what is read from a cache is free.
-        let input = (used.input_tokens + used.cache_write_tokens) as f64;
+        let input = input_tokens as f64;
         let output = used.output_tokens as f64;
         let estimate = self.input_tokens as f64;
         let day = self.meter.with(|state| {
@@ -287,6 +298,9 @@ mod tests {
         assert_eq!(refused.cause, Cause::KeyLimit);
         assert!((8..=10).contains(&refused.retry_after.unwrap()), "{refused:?}");
         admit(&meter, 1_000).unwrap().settle(ModelLabel(0), used(0, 0, 0.0));
+        assert!((3_000_000..3_200_000).contains(&remaining()), "{}", remaining());
+        admit(&meter, 1_000_000).unwrap().settle_by_estimate(ModelLabel(0), used(0, 0, 0.0));
+        assert!((2_000_000..2_300_000).contains(&remaining()), "{}", remaining());
     }
 
     #[test]

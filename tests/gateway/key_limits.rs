@@ -126,6 +126,24 @@ fn tokens_are_estimated_first_and_counted_then() {
     assert!(number(&reply, "anthropic-ratelimit-input-tokens-remaining") > 560, "10 were used, the rest came back");
 }
 
+/// The provider bills what it was asked, whoever hangs up.
+#[test]
+fn hanging_up_before_anything_is_known_leaves_the_estimate() {
+    let provider = Provider::start();
+    let gateway = limited(&provider, "input_tokens_per_minute = 600").start();
+    let long = "many words ".repeat(100);
+    for (body, at_least) in [(asking(&long), 150), (streaming(&long), 300)] {
+        let call = request(&gateway, "one", &body).send();
+        let exchange = provider.accept();
+        call.hang_up();
+        exchange.wait_until_closed();
+        gateway.metrics_when("the end", |metrics| metrics.sum("gateway_inflight_requests") == 0.0);
+        let left = number(&served(&gateway, &provider, "one"), "anthropic-ratelimit-input-tokens-remaining");
+        assert!(left < 600 - at_least, "{left}");
+    }
+    assert_eq!(gateway.metrics().sum("gateway_tokens_total"), 26.0, "of the two that were answered");
+}
+
 #[test]
 fn calls_at_once_are_bounded_however_they_end() {
     let provider = Provider::start();
