@@ -5,7 +5,7 @@ use std::time::Instant;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{App, limits, reply, request_id};
+use super::{App, reply, request_id};
 use crate::dispatch::relay::Head;
 use crate::dispatch::{self, Inbound, log_turned_away};
 use crate::error::{Cause, GatewayError};
@@ -20,7 +20,7 @@ pub async fn create(request: HttpRequest, payload: web::Payload, app: web::Data<
         Ok(admission) => admission,
         Err(error) => return turned_away(error),
     };
-    let mut response = match app.read_body(&request, payload).await {
+    let response = match app.read_body(&request, payload).await {
         Ok(body) => {
             let client = admission.client.clone();
             let inbound = Inbound { body, client, request_id: request_id::of(&request), received: Instant::now() };
@@ -28,7 +28,6 @@ pub async fn create(request: HttpRequest, payload: web::Payload, app: web::Data<
         }
         Err(error) => turned_away(error),
     };
-    limits::show(&mut response, &admission.client.meter.standing());
     admission.until_end(response)
 }
 

@@ -6,7 +6,7 @@ mod body;
 pub mod connection;
 pub mod count_tokens;
 pub mod health;
-mod limits;
+pub mod limits;
 pub mod messages;
 pub mod methods;
 pub mod metrics;
@@ -66,6 +66,7 @@ impl App {
             _ => self.reject(Rejection::Auth),
         })?;
         connection::keep(request);
+        limits::tell_with(request, &key);
         Ok(key)
     }
 

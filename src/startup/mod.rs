@@ -37,7 +37,7 @@ use crate::config::secrets::{Environment, Secrets};
 use crate::config::{Settings, Stream};
 use crate::dispatch::closing::Closing;
 use crate::dispatch::{Dispatcher, StreamRules, random_id};
-use crate::handlers::{App, connection, methods, request_id};
+use crate::handlers::{App, connection, limits, methods, request_id};
 use crate::limits::meter::Meters;
 use crate::limits::shared::Shared;
 use crate::metrics::actor::{Build, Collect, Conclude, Metrics};
@@ -168,6 +168,7 @@ impl Gateway {
                 .app_data(web::Data::new(app))
                 // The last one is the first that a request meets.
                 .wrap(http_metrics.clone())
+                .wrap(from_fn(limits::tell))
                 .wrap(from_fn(methods::known))
                 .wrap(from_fn(connection::end))
                 .wrap(from_fn(request_id::assign))

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::harness::gateway::Setup;
 use crate::harness::http::{Call, Reply, Request};
-use crate::harness::message::{MODEL, UPSTREAM, asking, both_ways, streaming};
-use crate::harness::{Gateway, METRICS_TOKEN, Provider};
+use crate::harness::message::{MODEL, UPSTREAM, asking, both_ways, streaming, with};
+use crate::harness::{CLIENT_KEY, Gateway, METRICS_TOKEN, Provider};
 
 /// A gateway with two keys of the same limits, called `one` and `two`.
 pub fn limited(provider: &Provider, limits: &str) -> Setup {
@@ -198,6 +198,41 @@ fn a_budget_that_is_spent_is_a_matter_of_billing() {
     }
     let month = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
     assert!(month.starts_with(of("one")["month"]["period"].as_str().unwrap()));
+}
+
+#[test]
+fn every_answer_to_a_known_key_tells_its_limits() {
+    let provider = Provider::start();
+    let setup = limited(&provider, "requests_per_minute = 3, usd_per_day = 1.0");
+    let gateway = setup.in_section("server", "max_body = \"1KB\"\nmax_inflight = 2").start();
+    let left = |reply: &Reply, status: u16, left: u64| {
+        assert_eq!(reply.status, status, "{}", reply.text());
+        assert_eq!(number(reply, "anthropic-ratelimit-requests-limit"), 3, "{status}");
+        assert_eq!(number(reply, "anthropic-ratelimit-requests-remaining"), left, "{status}");
+    };
+    let of_key = |method: &str, path: &str| gateway.bare(method, path).header("x-api-key", "one");
+    let refused = |body: &Value| request(&gateway, "one", body).ask();
+    left(&of_key("GET", "/v1/models").ask(), 200, 3);
+    left(&of_key("GET", "/v1/models/claude-none").ask(), 404, 3);
+    left(&of_key("POST", "/v1/messages/count_tokens").json(&asking("Hi")).ask(), 200, 3);
+    left(&refused(&json!({})), 400, 3);
+    left(&refused(&with(asking("Hi"), "model", json!("claude-none"))), 404, 3);
+    left(&refused(&asking(&"x".repeat(2000))), 413, 3);
+    let call = send(&gateway, "one");
+    provider.accept().fail(500, "boom");
+    left(&call.reply(), 502, 2);
+    left(&served(&gateway, &provider, "one"), 200, 1);
+    left(&send(&gateway, "one").reply(), 402, 1);
+    let open = [send(&gateway, "two"), send(&gateway, CLIENT_KEY)];
+    let exchanges = [provider.accept(), provider.accept()];
+    left(&send(&gateway, "one").reply(), 529, 1);
+    exchanges.into_iter().for_each(|exchange| exchange.say("Hi"));
+    open.into_iter().for_each(|call| assert_eq!(call.reply().status, 200));
+
+    let stranger = send(&gateway, "nobody").reply();
+    assert_eq!((stranger.status, stranger.header("anthropic-ratelimit-requests-limit")), (401, None));
+    let health = gateway.bare("GET", "/healthz").ask();
+    assert_eq!((health.status, health.header("anthropic-ratelimit-requests-limit")), (200, None));
 }
 
 #[test]
