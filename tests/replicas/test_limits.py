@@ -109,7 +109,7 @@ def test_requests_at_once_are_shared(replica):
         answer.close()
 
 
-def test_what_was_used_is_written_before_the_end(replica):
+def test_what_was_used_is_written_before_the_end(replica, redis):
     keys = {"last": "requests_per_minute = 1000"}
     first, second = replica(keys), replica(keys)
     client = Client("last", first)
@@ -118,6 +118,15 @@ def test_what_was_used_is_written_before_the_end(replica):
     first.stop()
 
     assert second.usage("last")["requests"] == 20
+
+    # What is remembered of a replica that has ended goes away by itself, however often others start and write.
+    assert Client("last", second).ask()[0] == 200
+    eventually("its batch", lambda: second.usage("last")["requests"] == 21)
+    batches = "redis.call('KEYS', 'gatewayz:{last}:batch:*')"
+    assert redis.ask(f'EVAL "return #{batches}" 0') == ":2"
+    shortest = f"local s = 1e9 for _, k in ipairs({batches}) do s = math.min(s, redis.call('TTL', k)) end return s"
+    assert 86_000 < int(redis.ask(f'EVAL "{shortest}" 0')[1:]) <= 86_400
+    assert redis.ask("EXISTS gatewayz:{last}:batches") == ":0"
 
 
 def test_a_replica_that_was_killed_gives_back_what_it_held(replica):

@@ -1,7 +1,7 @@
 //! What Redis is asked, in its own words: the scripts, their arguments and their answers.
 //!
 //! All of a key stands under one hash tag: `gatewayz:{name}:buckets`, `:leases`, `:holds`, `:usage:2026-11-23`,
-//! `:usage:2026-11` and `:batches`.
+//! `:usage:2026-11`, and `:batch:` with the name of each replica that has written within a day.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl Scripts {
         let (key, unwritten) = (&batch.key, &batch.unwritten);
         let mut call = self.settle.prepare_invoke();
         call.key(of_key(key, "buckets")).key(of_key(key, "leases")).key(of_key(key, "usage:"));
-        call.key(of_key(key, "batches")).key(of_key(key, "holds"));
+        call.key(of_key(key, "batch:") + &self.replica).key(of_key(key, "holds"));
         call.arg(&self.replica).arg(batch.number);
         sizes(&mut call, unwritten.limits());
         for amount in unwritten.takes_at(std::time::Instant::now()) {

@@ -1,12 +1,12 @@
 -- Writes what requests of a key have used. A batch that has been written already changes nothing.
--- KEYS: buckets, leases, usage (to be completed by a day or a month), batches, holds
+-- KEYS: buckets, leases, usage (to be completed by a day or a month), the last batch of the replica, holds
 -- ARGV: name of the replica, number of the batch, sizes of the three buckets (each may be empty), what to take from
 --       them, by how much it holds more, how much at most (in billionths of a dollar), for how many seconds, how many
 --       leases have ended, their names; then for each day and model: day, model, requests, errors, tokens of input, cache
 --       reads, cache writes and output, billionths of a dollar
-if tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or 0) >= tonumber(ARGV[2]) then return 0 end
-redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
-redis.call('EXPIRE', KEYS[4], 86400)
+if tonumber(redis.call('GET', KEYS[4]) or 0) >= tonumber(ARGV[2]) then return 0 end
+-- A day after its last batch a replica is taken for dead.
+redis.call('SET', KEYS[4], ARGV[2], 'EX', 86400)
 
 local sizes = { tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]) }
 local missing = missing_now(KEYS[1], sizes)
