@@ -38,6 +38,31 @@ def test_allowed_requests_go_on_and_nothing_is_forgotten(replica, redis):
         assert 5 <= len(changes) < 50, log
 
 
+def test_a_limit_that_is_reached_lets_in_what_it_should_through_a_loss(replica, redis):
+    """As many as it names, and those that came back: no 429 is wrong, and not many answers are."""
+    per_minute = 600
+    pair = [replica({"near": f"requests_per_minute = {per_minute}"}) for _ in range(2)]
+    crowd = Crowd("near", 4, *pair)
+    eventually("the limit", lambda: crowd.count(429) > 20)
+    redis.kill()
+    eventually("all know", lambda: not any(each.is_up() for each in pair))
+    killed, before = time.monotonic(), crowd.count(429)
+    eventually("the limit without Redis", lambda: crowd.count(429) > before + 100 and time.monotonic() > killed + 2)
+    redis.start()
+    eventually("all know", lambda: all(each.is_up() for each in pair))
+    away, before = time.monotonic() - killed, crowd.count(429)
+    eventually("the limit with it again", lambda: crowd.count(429) > before + 100)
+    seconds = crowd.stop()
+
+    assert not crowd.others(200, 429)
+    back = per_minute / 60 * seconds
+    # While Redis is away, each replica refills by itself, and what it let in has come back when Redis hears of it: as much
+    # again for each. And whatever was under way when it died, which each side may have counted.
+    again = len(pair) * per_minute / 60 * away + len(crowd.threads)
+    print(f"{crowd.count(200)} of {len(crowd.answers)} in {seconds:.1f} s, {away:.1f} s of them without Redis")
+    assert per_minute + 0.9 * back - 5 <= crowd.count(200) <= per_minute + back + again
+
+
 def test_a_redis_that_hangs_delays_nobody_for_long(replica, redis):
     gateway = replica({"team": AMPLE})
     client = Client("team", gateway)
