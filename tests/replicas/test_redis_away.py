@@ -154,17 +154,24 @@ def test_limits_hold_in_each_replica_while_redis_is_away_and_recover(replica, re
     eventually("the refilled bucket", lambda: client.ask()[0] == 200, 5)
 
 
-def test_open_requests_have_their_places_again_after_a_loss(replica, redis):
-    pair = [replica({"held": "concurrent_requests = 1"}) for _ in range(2)]
-    holder = Client("held", pair[0])
-    assert holder.open(model="simulate-hang-after-3", stream=True).status == 200
+def test_open_requests_have_what_they_held_again_after_a_loss(replica, redis):
+    keys = {"place": "concurrent_requests = 1", "budget": "usd_per_day = 0.1"}
+    pair = [replica(keys) for _ in range(2)]
+    holders = [Client(key, pair[0]) for key in keys]
+    for each in holders:
+        assert each.open(model="simulate-hang-after-3", stream=True).status == 200
     redis.ask("FLUSHALL")
     redis.kill()
     eventually("all know, though nobody asks", lambda: not any(each.is_up() for each in pair))
-    assert Client("held", pair[0]).ask()[0] == 429
+    assert [Client(key, pair[0]).ask()[0] for key in keys] == [429, 429]
     redis.start()
     eventually("all know", lambda: all(each.is_up() for each in pair))
-    assert in_time([pair[1]], lambda _: Client("held", pair[1]).ask()[0]) == 429
+    assert in_time([pair[1]], lambda _: [Client(key, pair[1]).ask()[0] for key in keys]) == [429, 429]
+    for each in holders:
+        each.close()
+    for key in keys:
+        eventually("what was held is free", lambda: Client(key, pair[1]).ask()[0] == 200)
+    eventually("nobody holds anything", lambda: redis.ask("EXISTS gatewayz:{budget}:holds") == ":0")
 
 
 def test_denied_requests_are_told_to_come_back(replica, redis):
