@@ -1,7 +1,6 @@
 //! The actor that talks to Redis, on its own thread.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -14,11 +13,11 @@ use super::failure::{is_of_content, words};
 use super::health::Health;
 use super::late::{Amends, Late};
 use super::messages::Reserve;
+use super::open::{Open, OpenRequests, Place};
 use super::scripts::Scripts;
 use super::unwritten::{Batch, Unwritten};
 use super::{DEADLINE, LEASE, LeaseId, PATIENCE};
 use crate::catalog::Catalog;
-use crate::config::KeyLimits;
 
 /// How often it is looked at what has to be done.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,8 +31,7 @@ pub(super) struct Keeper {
     pub(super) health: Arc<Health>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) connection: Option<ConnectionManager>,
-    /// The open requests of keys that bound their number or their cost.
-    open: HashMap<Arc<str>, HashMap<LeaseId, Place>>,
+    pub(super) open: OpenRequests,
     pub(super) unwritten: Unwritten,
     pub(super) late: Late,
     /// Keys of which Redis cannot tell how they stand, though it is well.
@@ -47,23 +45,6 @@ pub(super) struct Keeper {
     busy: bool,
     /// Told after the first try.
     tried: Option<mpsc::Sender<()>>,
-}
-
-/// What an open request takes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    /// Whether it counts among the concurrent requests.
-    is_counted: bool,
-    /// Of the budgets, in billionths of a dollar.
-    held: u64,
-}
-
-/// The open requests of a key, as Redis is told of them.
-pub(super) struct Open {
-    pub(super) key: Arc<str>,
-    pub(super) leases: Vec<LeaseId>,
-    /// Of the budgets, in billionths of a dollar.
-    pub(super) held: u64,
 }
 
 /// Whether Redis is to forget what it knew of this replica's holds.
@@ -88,7 +69,7 @@ impl Keeper {
             health,
             catalog,
             connection: None,
-            open: HashMap::new(),
+            open: OpenRequests::default(),
             unwritten: Unwritten::default(),
             late: Late::default(),
             unreadable: HashSet::new(),
@@ -114,7 +95,7 @@ impl Keeper {
             batches = self.unwritten.take(&mut self.batches);
         }
         for batch in &mut batches {
-            batch.open_hold = self.open.get(&batch.key).map(held).unwrap_or_default();
+            batch.open_hold = self.open.held(&batch.key);
         }
         self.on_their_way = batches.iter().map(|batch| batch.unwritten.requests()).sum();
         batches
@@ -161,7 +142,7 @@ impl Keeper {
         };
         self.busy = true;
         let (scripts, catalog, batches) = (self.scripts.clone(), self.catalog.clone(), self.take_batches());
-        let open = self.all_open();
+        let open = self.open.all();
         let tried = async move {
             if let Err(error) = prepare(&mut connection, &scripts, open).await {
                 return (batches, Err(words(&error)));
@@ -198,23 +179,14 @@ impl Keeper {
         }
     }
 
-    fn all_open(&self) -> Vec<Open> {
-        let open = |(key, open): (&Arc<str>, &HashMap<LeaseId, Place>)| Open {
-            key: key.clone(),
-            leases: open.iter().filter(|(_, place)| place.is_counted).map(|(lease, _)| *lease).collect(),
-            held: held(open),
-        };
-        self.open.iter().map(open).collect()
-    }
-
     /// Gives the leases and holds of all open requests another time.
     fn renew_all(&mut self, context: &mut Context<Self>) {
-        self.renew(self.all_open(), Anew::No, context);
+        self.renew(self.open.all(), Anew::No, context);
     }
 
     /// Tells Redis what is held in all: from here on changes are told one by one.
     fn hold_anew(&mut self, context: &mut Context<Self>) {
-        let open = self.all_open();
+        let open = self.open.all();
         open.iter().for_each(|open| self.unwritten.of(&open.key).held = 0);
         self.renew(open, Anew::Yes, context);
     }
@@ -241,21 +213,6 @@ impl Keeper {
         context.spawn(asked.into_actor(self));
     }
 
-    /// A request is open, or asks to be. Whether that is new.
-    pub(super) fn begin(&mut self, key: &Arc<str>, limits: &KeyLimits, held: u64, lease: LeaseId) -> bool {
-        let is_counted = limits.concurrent_requests.is_some();
-        if !is_counted && !limits.has_budget() {
-            return false;
-        }
-        match self.open.entry(key.clone()).or_default().entry(lease) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Place { is_counted, held });
-                true
-            }
-            Entry::Occupied(_) => false,
-        }
-    }
-
     /// A request is no longer open: what it held is released.
     pub(super) fn end(&mut self, key: &Arc<str>, lease: LeaseId) {
         if let Some(place) = self.forget(key, lease) {
@@ -265,11 +222,7 @@ impl Keeper {
 
     /// A request is not open, and Redis holds nothing for it.
     pub(super) fn forget(&mut self, key: &Arc<str>, lease: LeaseId) -> Option<Place> {
-        let open = self.open.get_mut(key)?;
-        let place = open.remove(&lease);
-        if open.is_empty() {
-            self.open.remove(key);
-        }
+        let place = self.open.remove(key, lease);
         // Refused ones too: their leases may just have been renewed.
         if place.is_some_and(|place| place.is_counted) {
             self.unwritten.of(key).end(lease);
@@ -302,12 +255,9 @@ impl Keeper {
             None => {}
             Some(Amends::Count(Reserve { key, limits, input_tokens, lease, .. })) => {
                 self.unwritten.of(&key).add(limits, [1.0, input_tokens as f64, 0.0], Instant::now());
-                let open = self.open.get(&key);
                 // It may have ended meanwhile.
-                if let Some(open) = open.filter(|open| open.get(&lease).is_some_and(|place| place.is_counted)) {
-                    let open = Open { key, leases: vec![lease], held: held(open) };
-                    self.renew(vec![open], Anew::No, context);
-                }
+                let open = self.open.one(&key, lease);
+                self.renew(open.into_iter().collect(), Anew::No, context);
             }
             Some(Amends::GiveBack(Reserve { key, limits, input_tokens, .. })) => {
                 self.unwritten.of(&key).add(limits, [-1.0, -(input_tokens as f64), 0.0], Instant::now());
@@ -325,10 +275,6 @@ impl Actor for Keeper {
         context.run_interval(HEARTBEAT, Keeper::listen);
         context.run_interval(LEASE / 3, Keeper::renew_all);
     }
-}
-
-fn held(open: &HashMap<LeaseId, Place>) -> u64 {
-    open.values().fold(0, |sum, place| sum.saturating_add(place.held))
 }
 
 /// Everything that a new connection has to know.

@@ -54,7 +54,7 @@ impl Handler<Ask> for Keeper {
         };
         // Those that ended a moment ago and wait to be written must not stand in the way.
         let ended = self.unwritten.take_ended(&reserve.key);
-        self.begin(&reserve.key, &reserve.limits, reserve.held, reserve.lease);
+        self.open.insert(&reserve.key, &reserve.limits, reserve.held, reserve.lease);
         self.late.asked(reserve.lease);
         let scripts = self.scripts.clone();
         let asked = async move {
@@ -141,7 +141,7 @@ impl Handler<Opened> for Keeper {
 
     fn handle(&mut self, Opened { key, limits, held, lease }: Opened, context: &mut Self::Context) {
         // Otherwise Redis was asked to hold it.
-        if self.begin(&key, &limits, held, lease) {
+        if self.open.insert(&key, &limits, held, lease) {
             self.unwritten.of(&key).hold(held);
         }
         let amends = self.late.decided(lease, Became::Admitted);

@@ -9,6 +9,7 @@ mod health;
 mod keeper;
 mod late;
 mod messages;
+mod open;
 mod scripts;
 mod unwritten;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use redis::aio::ConnectionLike;
 use redis::{RedisResult, Script, ScriptInvocation};
 
-use super::keeper::{Anew, Open};
+use super::keeper::Anew;
+use super::open::Open;
 use super::{LEASE, LeaseId};
 use crate::catalog::Catalog;
 use crate::config::KeyLimits;
