@@ -56,8 +56,8 @@ def test_a_limit_that_is_reached_lets_in_what_it_should_through_a_loss(replica, 
 
     assert not crowd.others(200, 429)
     back = per_minute / 60 * seconds
-    # While Redis is away, each replica refills by itself, and what it let in has come back when Redis hears of it: as much
-    # again for each. And whatever was under way when it died, which each side may have counted.
+    # While Redis is away, each replica refills by itself, and what it let in has come back when Redis hears of it: as
+    # much again for each. And whatever was under way when it died, which each side may have counted.
     again = len(pair) * per_minute / 60 * away + len(crowd.threads)
     print(f"{crowd.count(200)} of {len(crowd.answers)} in {seconds:.1f} s, {away:.1f} s of them without Redis")
     assert per_minute + 0.9 * back - 5 <= crowd.count(200) <= per_minute + back + again
@@ -127,7 +127,7 @@ def test_what_redis_cannot_take_is_given_up_and_said(replica, redis):
     for client in clients.values():
         assert [client.ask()[0] for _ in range(3)] == [200] * 3
     log = eventually("both are given up", lambda: (log := gateway.log.read_text()).count("so it is lost") >= 2 and log)
-    assert re.search("it says WRONGTYPE.*key typed, [123] requests, .* input tokens, .* output tokens, 0.* USD", log), log
+    assert re.search("it says WRONGTYPE.*key typed, [123] requests, .* tokens, .* output tokens, 0.* USD", log), log
     assert re.search("it says ERR.*key full, [123] requests", log), log
     assert log.count("cannot tell how the key typed stands") == 1, log
     redis.ask(f"DEL gatewayz:{{typed}}:usage:{today}")
