@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::Options;
 use crate::catalog::{Catalog, ProviderId};
 use crate::config::secrets::Secrets;
-use crate::config::{Backend, NamedKey, Role, Settings};
+use crate::config::{Backend, Role, Settings};
 
 /// Whether there is no key that opens the API.
 pub(super) fn no_keys(settings: &Settings, secrets: &Secrets) -> bool {
@@ -47,13 +47,9 @@ pub fn report(settings: &Settings, catalog: &Catalog) {
     report_blind_budgets(settings, catalog);
 }
 
-fn has_budget(key: &NamedKey) -> bool {
-    key.limits.usd_per_day.is_some() || key.limits.usd_per_month.is_some()
-}
-
 /// Says that budgets do not last, where they do not.
 fn report_forgetful_budgets(settings: &Settings) {
-    let keys = settings.auth.keys.iter().filter(|key| has_budget(key)).count();
+    let keys = settings.auth.keys.iter().filter(|key| key.limits.has_budget()).count();
     if keys > 0 && settings.limits.backend == Backend::Memory {
         log::warn!(
             "the budgets of {keys} key(s) are kept in memory: they begin anew at each start and hold for this process alone; limits.backend = \"redis\" keeps them"
@@ -64,7 +60,7 @@ fn report_forgetful_budgets(settings: &Settings) {
 /// Names the budgets that some models do not count against, since nobody tells what they cost.
 fn report_blind_budgets(settings: &Settings, catalog: &Catalog) {
     let (mut keys, mut models) = (Vec::new(), BTreeSet::new());
-    for key in settings.auth.keys.iter().filter(|key| has_budget(key) && !key.disabled) {
+    for key in settings.auth.keys.iter().filter(|key| key.limits.has_budget() && !key.disabled) {
         let unknown = catalog.of_unknown_cost(&key.models);
         if !unknown.is_empty() {
             keys.push(key.name.as_str());
