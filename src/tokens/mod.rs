@@ -8,14 +8,8 @@ mod text;
 mod walk;
 
 pub use self::exact::count_request;
-use self::sample::Sample;
+pub use self::sample::estimate_request;
 pub use self::text::{Estimator, estimate};
-use crate::wire::anthropic::request::MessagesRequest;
-
-/// Input tokens of a whole request: system, tools and every block. Cheap enough for every request.
-pub fn estimate_request(request: &MessagesRequest<'_>) -> u64 {
-    walk::total(request, &Sample::new())
-}
 
 #[cfg(test)]
 mod tests {
