@@ -43,6 +43,7 @@ pub mod dispatch;
 
 pub mod providers;
 
+pub mod alarm;
 pub mod error;
 pub mod tokens;
 pub mod translate;

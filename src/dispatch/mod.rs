@@ -14,6 +14,7 @@ mod session;
 mod stream;
 mod whole;
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use self::relay::{Head, Outbox, Relay};
 use self::scope::Scope;
 pub use self::scope::log_turned_away;
 use self::session::Session;
+use self::stream::Opened;
 use crate::auth::Key;
 use crate::catalog::{Catalog, ProviderId, Resolved, Route};
 use crate::config::Retry;
@@ -86,11 +88,24 @@ pub fn begin(dispatcher: Rc<Dispatcher>, inbound: Inbound) -> Relay {
     })
 }
 
+/// Who asks.
+struct Asker<'a> {
+    client: &'a Key,
+    request_id: &'a str,
+    received: Instant,
+}
+
 /// What an answer needs of its request, in a copy that outlives it.
 struct Echo {
     message_id: String,
     model: String,
     names: ToolNames,
+}
+
+impl Echo {
+    fn of(request: &MessagesRequest<'_>) -> Echo {
+        Echo { message_id: random_id("msg_"), model: request.model.to_string(), names: ToolNames::of(&request.tools) }
+    }
 }
 
 /// The request as the rest of this module sees it while a provider is looked for.
@@ -104,77 +119,83 @@ struct Asked<'r, 'a> {
 /// An error that is returned comes before anything was sent, and becomes an HTTP status.
 async fn run(dispatcher: &Dispatcher, inbound: Inbound, outbox: &Outbox) -> Result<(), GatewayError> {
     let Inbound { body, client, request_id, received } = inbound;
+    let asker = Asker { client: &client, request_id: &request_id, received };
+    let echo = OnceCell::new();
+    // In a box of its own, for a stream may go on for minutes, and what was needed to open it is much.
+    let opened = Box::pin(answer(dispatcher, &body, asker, &echo, outbox)).await?;
+    drop(body);
+    if let Some((opened, mut scope, mut session)) = opened {
+        stream::relay(opened, &request_id, &mut scope, &mut session).await;
+    }
+    Ok(())
+}
+
+/// Answers a request; a stream only as far as its first content.
+async fn answer<'a>(
+    dispatcher: &'a Dispatcher,
+    body: &[u8],
+    Asker { client, request_id, received }: Asker<'a>,
+    echo: &'a OnceCell<Echo>,
+    outbox: &'a Outbox,
+) -> Result<Option<(Box<Opened<'a>>, Scope<'a>, Session<'a>)>, GatewayError> {
     let reject = |reason| dispatcher.emitter.record(Observation::Rejected(reason));
     let turned_away = |reason, error: GatewayError| {
         reject(reason);
-        log_turned_away(&request_id, &error);
+        log_turned_away(request_id, &error);
         error
     };
-    let echo: Echo;
-    let (opened, scope, session) = {
-        let request = parse::request(&body).map_err(|invalid| turned_away(Rejection::Validation, invalid.into()))?;
-        let valid = validate::messages(&request);
-        let Some(resolved) = dispatcher.catalog.resolve(&request.model) else {
-            // Under no model's name: a wrong request is told what is wrong with it, as Anthropic's API does.
-            return Err(match valid {
-                Err(invalid) => turned_away(Rejection::Validation, invalid.into()),
-                Ok(()) => turned_away(Rejection::UnknownModel, unknown_model(&request.model)),
-            });
-        };
-        let mut scope = Scope::begin(dispatcher, &resolved, &client, &request_id, received, request.stream);
-        if !client.may_use(&request.model) {
-            reject(Rejection::Permission);
-            return Err(scope.fail(forbidden_model(&request.model)));
-        }
-        if let Err(invalid) = valid {
-            reject(Rejection::Validation);
-            return Err(scope.fail(invalid.into()));
-        }
-        let Some(attempts) = Attempts::over(&resolved.routes) else {
-            return Err(scope.fail(no_route(dispatcher.catalog.label(resolved.label).as_str())));
-        };
-        let input_estimate = tokens::estimate_request(&request);
-        let output = request.max_tokens.unwrap_or_default().min(resolved.max_tokens.unwrap_or(u64::MAX));
-        match client.meter.admit(scope.estimate(input_estimate, output)).await {
-            Ok(reservation) => scope.reserve(reservation),
-            Err(error) => {
-                match error.cause {
-                    Cause::BudgetSpent => reject(Rejection::Budget),
-                    Cause::KeyLimit => reject(Rejection::RateLimit),
-                    // A failure of ours, which is counted as such.
-                    _ => {}
-                }
-                return Err(scope.fail(error));
-            }
-        }
-        echo = Echo {
-            message_id: random_id("msg_"),
-            model: request.model.to_string(),
-            names: ToolNames::of(&request.tools),
-        };
-        let context = Context {
-            message_id: &echo.message_id,
-            model: &echo.model,
-            names: &echo.names,
-            signer: &dispatcher.signer,
-            input_estimate,
-            omit_thinking: request.thinking.as_ref().and_then(|thinking| thinking.display.as_deref())
-                == Some("omitted"),
-        };
-        let asked = Asked { request: &request, resolved: &resolved, context, request_id: &request_id };
-        if !request.stream {
-            return whole::answer(dispatcher, &asked, attempts, scope, outbox).await;
-        }
-        let mut session = Session::new(outbox, dispatcher, context);
-        match stream::open(dispatcher, &asked, attempts, &mut scope, &mut session).await? {
-            Some(opened) => (opened, scope, session),
-            None => return Ok(()),
-        }
+    let request = parse::request(body).map_err(|invalid| turned_away(Rejection::Validation, invalid.into()))?;
+    let valid = validate::messages(&request);
+    let Some(resolved) = dispatcher.catalog.resolve(&request.model) else {
+        // Under no model's name: a wrong request is told what is wrong with it, as Anthropic's API does.
+        return Err(match valid {
+            Err(invalid) => turned_away(Rejection::Validation, invalid.into()),
+            Ok(()) => turned_away(Rejection::UnknownModel, unknown_model(&request.model)),
+        });
     };
-    // A stream may go on for minutes, and what was asked may be large.
-    drop(body);
-    stream::relay(opened, &request_id, scope, session).await;
-    Ok(())
+    let mut scope = Scope::begin(dispatcher, &resolved, client, request_id, received, request.stream);
+    if !client.may_use(&request.model) {
+        reject(Rejection::Permission);
+        return Err(scope.fail(forbidden_model(&request.model)));
+    }
+    if let Err(invalid) = valid {
+        reject(Rejection::Validation);
+        return Err(scope.fail(invalid.into()));
+    }
+    let Some(attempts) = Attempts::over(&resolved.routes) else {
+        return Err(scope.fail(no_route(dispatcher.catalog.label(resolved.label).as_str())));
+    };
+    let input_estimate = tokens::estimate_request(&request);
+    let output = request.max_tokens.unwrap_or_default().min(resolved.max_tokens.unwrap_or(u64::MAX));
+    match client.meter.admit(scope.estimate(input_estimate, output)).await {
+        Ok(reservation) => scope.reserve(reservation),
+        Err(error) => {
+            match error.cause {
+                Cause::BudgetSpent => reject(Rejection::Budget),
+                Cause::KeyLimit => reject(Rejection::RateLimit),
+                // A failure of ours, which is counted as such.
+                _ => {}
+            }
+            return Err(scope.fail(error));
+        }
+    }
+    let echo = echo.get_or_init(|| Echo::of(&request));
+    let context = Context {
+        message_id: &echo.message_id,
+        model: &echo.model,
+        names: &echo.names,
+        signer: &dispatcher.signer,
+        input_estimate,
+        omit_thinking: request.thinking.as_ref().and_then(|thinking| thinking.display.as_deref()) == Some("omitted"),
+    };
+    let asked = Asked { request: &request, resolved: &resolved, context, request_id };
+    if !request.stream {
+        whole::answer(dispatcher, &asked, attempts, scope, outbox).await?;
+        return Ok(None);
+    }
+    let mut session = Session::new(outbox, dispatcher, context);
+    let opened = stream::open(dispatcher, &asked, attempts, &mut scope, &mut session).await?;
+    Ok(opened.map(|opened| (opened, scope, session)))
 }
 
 fn no_route(model: &str) -> GatewayError {

@@ -111,7 +111,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The answer is whole.
-    pub(super) fn succeed(mut self) {
+    pub(super) fn succeed(&mut self) {
         self.end(Outcome::Success, 200);
     }
 

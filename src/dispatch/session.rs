@@ -3,17 +3,19 @@
 //! Until [`StreamRules::commit_after`] has passed or content has come, nothing is sent, so that a failure can
 //! still become a real status. After that, a silence is filled with pings.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
 use futures_util::future::{Fuse, LocalBoxFuture};
-use tokio::time::sleep_until;
 
 use super::relay::{Head, Outbox, Served};
 use super::scope::Scope;
 use super::{Dispatcher, StreamRules};
+use crate::alarm::Alarm;
 use crate::error::GatewayError;
 use crate::metrics::emitter::Emitter;
 use crate::metrics::observation::Observation;
@@ -37,6 +39,7 @@ pub(super) struct Session<'a> {
     pub(super) served: Served,
     commit_at: Instant,
     ping_at: Instant,
+    alarm: Alarm,
 }
 
 impl<'a> Session<'a> {
@@ -54,6 +57,7 @@ impl<'a> Session<'a> {
             served: Served::default(),
             commit_at: now + rules.commit_after,
             ping_at: now + rules.ping_interval,
+            alarm: Alarm::default(),
         }
     }
 
@@ -63,13 +67,14 @@ impl<'a> Session<'a> {
     }
 
     /// Waits for the provider; the client hears pings meanwhile. Fails when the gateway closes.
+    ///
+    /// Pinned by its caller: a future that is handed over takes its room twice, in each stream that is open.
     pub(super) async fn wait<T>(
         &mut self,
         scope: &mut Scope<'_>,
-        work: impl Future<Output = T>,
+        mut work: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, GatewayError> {
         let begun = Instant::now();
-        tokio::pin!(work);
         let result = loop {
             let speak_at = if self.committed { self.ping_at } else { self.commit_at };
             if speak_at <= Instant::now() {
@@ -77,11 +82,14 @@ impl<'a> Session<'a> {
                 self.break_silence().await;
                 continue;
             }
-            tokio::select! {
-                biased;
-                error = &mut self.closing => break Err(error),
-                result = &mut work => break Ok(result),
-                () = sleep_until(speak_at.into()) => self.break_silence().await,
+            let closing = &mut self.closing;
+            let either = poll_fn(|context| match closing.poll_unpin(context) {
+                Poll::Ready(error) => Poll::Ready(Err(error)),
+                Poll::Pending => work.as_mut().poll(context).map(Ok),
+            });
+            match self.alarm.before(speak_at, either).await {
+                Some(result) => break result,
+                None => self.break_silence().await,
             }
         };
         scope.waited(begun.elapsed() + std::mem::take(&mut self.sending));

@@ -1,6 +1,7 @@
 //! A streamed answer, in two parts: until there is content another provider can still be asked, so the request is
 //! kept; after that, it is not needed any more.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -33,14 +34,14 @@ pub(super) async fn open<'a>(
     mut attempts: Attempts,
     scope: &mut Scope<'_>,
     session: &mut Session<'a>,
-) -> Result<Option<Opened<'a>>, GatewayError> {
+) -> Result<Option<Box<Opened<'a>>>, GatewayError> {
     loop {
         let error = match attempt(dispatcher, asked, &mut attempts, scope, session).await {
-            Ok(opened) => return Ok(Some(opened)),
+            Ok(opened) => return Ok(Some(Box::new(opened))),
             Err(error) => error,
         };
         let paused = match attempts.after(dispatcher, error) {
-            Ok(pause) => session.wait(scope, tokio::time::sleep(pause)).await,
+            Ok(pause) => session.wait(scope, pin!(tokio::time::sleep(pause))).await,
             Err(error) => Err(error),
         };
         match paused {
@@ -55,7 +56,12 @@ pub(super) async fn open<'a>(
 }
 
 /// Sends on what the provider goes on to say, to the end.
-pub(super) async fn relay(mut opened: Opened<'_>, request_id: &str, mut scope: Scope<'_>, mut session: Session<'_>) {
+pub(super) async fn relay(
+    mut opened: Box<Opened<'_>>,
+    request_id: &str,
+    scope: &mut Scope<'_>,
+    session: &mut Session<'_>,
+) {
     loop {
         match std::mem::take(&mut opened.reading) {
             Reading { out, failed: None } if opened.reader.translator.is_done() => {
@@ -71,11 +77,12 @@ pub(super) async fn relay(mut opened: Opened<'_>, request_id: &str, mut scope: S
                 }
                 if let Some(error) = failed {
                     opened.answer.body.settle(CallOutcome::of(error.cause));
-                    return tell_failure(error, request_id, &mut scope, &mut session).await;
+                    return tell_failure(error, request_id, scope, session).await;
                 }
             }
         }
-        opened.reading = read(&mut opened.answer, &mut opened.reader, &mut scope, &mut session).await;
+        let Opened { answer, reader, reading } = &mut *opened;
+        *reading = read(answer, reader, scope, session).await;
     }
 }
 
@@ -112,9 +119,9 @@ async fn attempt<'a>(
     session.served = served(dispatcher, prepared.provider, &prepared.dropped);
     scope.attempt(attempts.route().provider);
     let call = dispatcher.providers.call(attempts.route(), attempts.ask(dispatcher, body, true));
-    let mut answer = session.wait(scope, call).await??;
+    let mut answer = session.wait(scope, pin!(call)).await??;
     if answer.status != 200 {
-        return Err(session.wait(scope, failure(answer)).await?);
+        return Err(session.wait(scope, pin!(failure(answer))).await?);
     }
     let StreamRules { bounds, max_line, .. } = dispatcher.stream;
     let mut reader = Reader::new(asked.context, bounds, max_line, session.is_committed());
@@ -142,9 +149,9 @@ async fn read(
 ) -> Reading {
     let next = answer.body.next();
     let next = match (reader.translator.is_only_waiting_for_usage(), reader.translator.has_finished()) {
-        (true, _) => session.wait(scope, tokio::time::timeout(USAGE_GRACE, next)).await,
-        (false, true) => session.wait(scope, tokio::time::timeout(END_GRACE, next)).await,
-        (false, false) => session.wait(scope, next).await.map(Ok),
+        (true, _) => session.wait(scope, pin!(tokio::time::timeout(USAGE_GRACE, next))).await,
+        (false, true) => session.wait(scope, pin!(tokio::time::timeout(END_GRACE, next))).await,
+        (false, false) => session.wait(scope, pin!(next)).await.map(Ok),
     };
     // The session may have sent `message_start` while we waited.
     if session.is_committed() {
@@ -176,7 +183,7 @@ async fn convert(
     scope: &mut Scope<'_>,
     session: &mut Session<'_>,
 ) -> Reading {
-    let body = session.wait(scope, answer.body.read_all()).await;
+    let body = session.wait(scope, pin!(answer.body.read_all())).await;
     if session.is_committed() {
         reader.translator.mark_started();
     }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::prelude::*;
+use actix_http::HttpMessage;
 use actix_http::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::header::{self, HeaderMap};
@@ -70,7 +71,7 @@ impl Handler<Call> for ProviderActor {
         Cancellable(Box::pin(async move {
             let begun = Instant::now();
             let mut guard = CallGuard::new(provider.id, emitter.clone(), leave);
-            let answer = match request.send_body(Pieces::of(ask.body)).await {
+            let mut answer = match request.send_body(Pieces::of(ask.body)).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     let ours = is_own_shortage(&error);
@@ -101,12 +102,12 @@ impl Handler<Call> for ProviderActor {
             record_limits(&emitter, &provider, headers);
             let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
             let content_length = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
-            Ok(SendWrapper::new(Answer {
-                status: answer.status().as_u16(),
-                retry_after: text(header::RETRY_AFTER).and_then(|value| retry_after(value.trim())),
-                is_event_stream: text(header::CONTENT_TYPE).is_some_and(is_event_stream),
-                body: AnswerBody::new(answer, content_length, deadline, &provider, guard),
-            }))
+            let status = answer.status().as_u16();
+            let retry_after = text(header::RETRY_AFTER).and_then(|value| retry_after(value.trim()));
+            let is_event_stream = text(header::CONTENT_TYPE).is_some_and(is_event_stream);
+            // Without the head: its headers take 3 KB, and a stream may last.
+            let body = AnswerBody::new(answer.take_payload(), content_length, deadline, &provider, guard);
+            Ok(SendWrapper::new(Answer { status, retry_after, is_event_stream, body }))
         }))
     }
 }

@@ -9,6 +9,7 @@ use futures_util::{FutureExt, StreamExt};
 
 use super::Provider;
 use super::protocol::Leave;
+use crate::alarm::Alarm;
 use crate::catalog::ProviderId;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::emitter::Emitter;
@@ -27,6 +28,7 @@ pub struct AnswerBody {
     missing: Option<u64>,
     idle_timeout: Duration,
     deadline: Instant,
+    alarm: Alarm,
     max_answer: usize,
     ended: bool,
     guard: CallGuard,
@@ -45,6 +47,7 @@ impl AnswerBody {
             missing: content_length,
             idle_timeout: provider.idle_timeout,
             deadline,
+            alarm: Alarm::default(),
             max_answer: provider.max_answer,
             ended: false,
             guard,
@@ -56,15 +59,16 @@ impl AnswerBody {
         if self.ended {
             return Ok(None);
         }
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        let now = Instant::now();
+        if now >= self.deadline {
             // A timer would come second to bytes that are there already, as long as they keep coming.
             return Err(took_too_long());
         }
-        let next = match tokio::time::timeout(self.idle_timeout.min(left), self.bytes.next()).await {
-            Ok(next) => next,
-            Err(_) if left <= self.idle_timeout => return Err(took_too_long()),
-            Err(_) => {
+        let silent_at = now + self.idle_timeout;
+        let next = match self.alarm.before(silent_at.min(self.deadline), self.bytes.next()).await {
+            Some(next) => next,
+            None if self.deadline <= silent_at => return Err(took_too_long()),
+            None => {
                 return Err(GatewayError::new(Cause::Timeout, "The provider fell silent in the middle of its answer"));
             }
         };
