@@ -1,6 +1,6 @@
 //! How one key stands in this process: its buckets, its open requests, its ledger. Pure: the time is handed in.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::bucket::{Bucket, Level};
 use super::budget;
@@ -58,7 +58,8 @@ impl State {
         }
     }
 
-    /// Which limit a request of so many input tokens would break now. The ledger must have been turned to now.
+    /// Which limit a request of so many input tokens would break now: of several that refill, the one that takes longest,
+    /// so that whoever waits for it is let in. The ledger must have been turned to now.
     pub(super) fn refusal(&mut self, input_tokens: u64, now: Instant) -> Option<Refusal> {
         if let Some(refusal) = budget::refusal(&self.limits, &self.ledger, self.held) {
             return Some(refusal);
@@ -66,15 +67,20 @@ impl State {
         if self.limits.concurrent_requests.is_some_and(|limit| self.open >= limit) {
             return Some(Refusal::Concurrent);
         }
-        let wait = |bucket: &mut Option<Bucket>, amount: f64| {
-            bucket.as_mut().map(|bucket| bucket.wait_for(amount, now)).filter(|wait| !wait.is_zero())
-        };
         let [requests, input, output] = &mut self.buckets;
-        wait(requests, 1.0)
-            .map(Refusal::Requests)
-            .or_else(|| wait(input, input_tokens as f64).map(Refusal::InputTokens))
+        let mut longest = (Duration::ZERO, None);
+        for (bucket, amount, refusal) in [
+            (requests, 1.0, Refusal::Requests as fn(Duration) -> Refusal),
+            (input, input_tokens as f64, Refusal::InputTokens),
             // One, so that what was overdrawn must have been made good.
-            .or_else(|| wait(output, 1.0).map(Refusal::OutputTokens))
+            (output, 1.0, Refusal::OutputTokens),
+        ] {
+            let wait = bucket.as_mut().map(|bucket| bucket.wait_for(amount, now)).unwrap_or_default();
+            if wait > longest.0 {
+                longest = (wait, Some(refusal(wait)));
+            }
+        }
+        longest.1
     }
 
     /// What the budgets of the key hold for a request to this model, in billionths of a dollar, when it may cost at most
@@ -138,6 +144,26 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_limits_the_one_that_takes_longest_is_told() {
+        let now = Instant::now();
+        let mut state = State::default();
+        let limits = KeyLimits {
+            requests_per_minute: Some(60),
+            input_tokens_per_minute: Some(600),
+            output_tokens_per_minute: Some(60),
+            ..KeyLimits::default()
+        };
+        state.limit(limits, now);
+        let seconds = |seconds| Duration::from_secs(seconds);
+        state.take([60.0, 600.0, 0.0], now);
+        assert_eq!(state.refusal(300, now), Some(Refusal::InputTokens(seconds(30))));
+        assert_eq!(state.refusal(10, now), Some(Refusal::Requests(seconds(1))), "of equal waits the first");
+        state.take([0.0, 0.0, 119.0], now);
+        assert_eq!(state.refusal(300, now), Some(Refusal::OutputTokens(seconds(60))));
+        assert_eq!(state.refusal(300, now + seconds(60)), None, "whoever waited so long is let in");
+    }
 
     #[test]
     fn what_redis_said_last_holds_while_it_is_away() {

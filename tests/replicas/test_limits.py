@@ -61,6 +61,18 @@ def test_what_is_left_is_told_by_every_replica(replica):
     assert client.ask()[0] == 200, "after retry-after it passes, wherever"
 
 
+def test_of_several_limits_the_one_that_takes_longest_is_told(replica):
+    gateway = replica({f"both-{number}": "requests_per_minute = 1, input_tokens_per_minute = 10" for number in range(10)})
+
+    def ask(number):
+        client = Client(f"both-{number}", gateway)
+        return [client.ask(messages=LONG) for _ in range(2)]
+
+    first, second = in_time([gateway], ask)
+    assert (first[0], second[0]) == (200, 429)
+    assert int(second[1]["retry-after"]) > 600 and b"10 input tokens per minute" in second[2]
+
+
 def test_a_budget_is_shared_and_so_is_what_is_known_of_it(replica):
     # What a request costs is asserted below: a budget is worth ten and a half of them.
     price = 0.04

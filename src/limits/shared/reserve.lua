@@ -50,14 +50,17 @@ if at_once then
 end
 -- Output is paid afterwards: one, so that what was overdrawn must have been made good.
 local amounts = { 1, input_tokens, 1 }
+-- Of several the one that takes longest, so that whoever waits for it is let in.
+local refusal, longest = 0, 0
 for place = 1, 3 do
     local size = sizes[place]
     if size then
         -- Whoever wants more than a minute's worth waits until the bucket is full.
         local wait = (math.min(amounts[place], size) - (size - missing[place])) * 60 / size
-        if wait > 0 then return answer(place + 3, wait) end
+        if wait > longest then refusal, longest = place + 3, wait end
     end
 end
+if refusal > 0 then return answer(refusal, longest) end
 
 missing[1], missing[2] = missing[1] + 1, missing[2] + input_tokens
 keep(KEYS[1], sizes, missing)
