@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use gatewayz::catalog::ModelLabel;
 use gatewayz::config::KeyLimits;
 use gatewayz::handlers::limits::show;
-use gatewayz::limits::meter::{Estimate, Meter, Meters, Used};
+use gatewayz::limits::meter::{Bounds, Estimate, Meter, Meters, Used};
 
 const USED: Used = Used {
     requests: 1,
@@ -63,7 +63,7 @@ fn compare() {
 }
 
 fn request(meter: &Arc<Meter>) {
-    let estimate = Estimate { model: ModelLabel(0), input_tokens: 12, most_cost: 1e-3 };
+    let estimate = Estimate { model: ModelLabel(0), input_tokens: 12, cost: Some(Bounds { input: 1e-5, most: 1e-3 }) };
     let admitted = meter.admit(black_box(estimate)).now_or_never().expect("an answer at once");
     let mut reservation = admitted.expect("no limit is reached");
     reservation.settle(ModelLabel(0), black_box(USED));

@@ -7,7 +7,7 @@ use crate::auth::Key;
 use crate::catalog::{Catalog, ModelLabel, ProviderId, Resolved};
 use crate::config::Price;
 use crate::error::{Cause, GatewayError};
-use crate::limits::meter::{Estimate, Reservation, Used};
+use crate::limits::meter::{Bounds, Estimate, Reservation, Used};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::observation::{Bill, Observation, Outcome, RequestEnded};
 use crate::translate::usage::Tally;
@@ -76,9 +76,11 @@ impl<'a> Scope<'a> {
 
     /// What it will take of the limits of its key: so much input, and so much output at most.
     pub(super) fn estimate(&self, input_tokens: u64, output_tokens: u64) -> Estimate {
-        let usage = Usage { input_tokens, output_tokens, ..Usage::default() };
-        let most_cost = self.price.map_or(0.0, |price| priced(price, &usage));
-        Estimate { model: self.label, input_tokens, most_cost }
+        let cost = self.price.map(|price| {
+            let input = Usage { input_tokens, ..Usage::default() };
+            Bounds { input: priced(price, &input), most: priced(price, &Usage { output_tokens, ..input }) }
+        });
+        Estimate { model: self.label, input_tokens, cost }
     }
 
     /// What was reserved for it within the limits of its key, to be settled at its end.
@@ -136,6 +138,9 @@ impl<'a> Scope<'a> {
         };
         if let Some(mut reservation) = self.reservation.take() {
             let used = self.used(outcome);
+            if outcome == Outcome::Success {
+                reservation.succeed();
+            }
             // A provider bills the input of a call whose client hung up before it said what that was. No cost is made
             // of it: what the provider read, or found in its cache, nobody knows.
             match outcome == Outcome::Cancelled && self.attempts > 0 && self.tally.is_none() {

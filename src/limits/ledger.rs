@@ -49,11 +49,27 @@ impl Period {
     }
 }
 
+/// What this process has learned of the cost of a model: requests that cost nothing because they failed, or were hung up
+/// on, teach nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Experience {
+    /// Requests that cost something.
+    pub(super) paid: u64,
+    /// US dollars.
+    pub(super) cost: f64,
+    /// What the paid ones could have cost at most, in US dollars: nothing without a price.
+    pub(super) most: f64,
+    /// Whole answers that cost nothing.
+    pub(super) free: u64,
+}
+
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     pub day: Period,
     pub month: Period,
+    /// Of the month.
+    pub(super) experience: HashMap<ModelLabel, Experience>,
 }
 
 impl Ledger {
@@ -61,6 +77,9 @@ impl Ledger {
     pub(super) fn turn_to(&mut self, now: SystemTime) {
         let today = humantime::format_rfc3339_seconds(now).to_string();
         self.day.enter(&today[..10]);
+        if self.month.name != today[..7] {
+            self.experience.clear();
+        }
         self.month.enter(&today[..7]);
     }
 
@@ -68,6 +87,19 @@ impl Ledger {
         for period in [&mut self.day, &mut self.month] {
             *period.models.entry(model).or_default() += used;
             period.spent += used.cost;
+        }
+    }
+
+    /// A request that could have cost at most so many dollars has cost so many. Only an answer that `is_whole` tells that
+    /// a model is free.
+    pub(super) fn learn(&mut self, model: ModelLabel, cost: f64, most: f64, is_whole: bool) {
+        if cost > 0.0 {
+            let experience = self.experience.entry(model).or_default();
+            experience.paid += 1;
+            experience.cost += cost;
+            experience.most += most;
+        } else if is_whole {
+            self.experience.entry(model).or_default().free += 1;
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 pub use super::bucket::Level;
+pub use super::budget::Bounds;
 pub use super::ledger::{Ledger, Period, Used};
 use super::shared::{Away, LeaseId, Reserve, Settled, Shared};
 pub use super::state::Standing;
@@ -88,8 +89,8 @@ pub struct Meter {
 pub struct Estimate {
     pub model: ModelLabel,
     pub input_tokens: u64,
-    /// In US dollars: its input, and as much output as it asks for. Nothing for a model without a price.
-    pub most_cost: f64,
+    /// None for a model without a price.
+    pub cost: Option<Bounds>,
 }
 
 impl Meter {
@@ -99,7 +100,7 @@ impl Meter {
 
     /// Lets a request in, or says which limit it would break. Nothing is taken from who is refused. The input is
     /// reserved as estimated; output is paid when it is known, so that a generous `max_tokens` costs nothing. A budget
-    /// holds what requests like it have cost the key this month on average, or the most that it may cost.
+    /// holds what it is expected to cost by what the key has paid this month, or the most that it may cost.
     ///
     /// Waits for nothing unless limits are shared and this key has some: then for Redis, some milliseconds at most.
     pub async fn admit(self: &Arc<Self>, estimate: Estimate) -> Result<Reservation, GatewayError> {
@@ -114,21 +115,21 @@ impl Meter {
     /// As this process knows the limits.
     fn admit_here(
         self: &Arc<Self>,
-        Estimate { model, input_tokens, most_cost }: Estimate,
+        estimate: Estimate,
         in_redis: Option<InRedis>,
     ) -> Result<Reservation, GatewayError> {
         let now = Instant::now();
         let held = self.with(|state| {
             state.ledger.turn_to(SystemTime::now());
-            if let Some(refusal) = state.refusal(input_tokens, now) {
+            if let Some(refusal) = state.refusal(estimate.input_tokens, now) {
                 return Err(refusal.error(&state.limits));
             }
-            state.take([1.0, input_tokens as f64, 0.0], now);
-            let held = state.expected(model, most_cost);
+            state.take([1.0, estimate.input_tokens as f64, 0.0], now);
+            let held = state.expected(estimate.model, estimate.cost);
             state.begin(held);
             Ok(held)
         })?;
-        Ok(Reservation { meter: self.clone(), input_tokens, held, in_redis, settled: false })
+        Ok(Reservation::of(self, estimate, held, in_redis))
     }
 
     async fn admit_everywhere(
@@ -137,18 +138,18 @@ impl Meter {
         limits: KeyLimits,
         estimate: Estimate,
     ) -> Result<Reservation, GatewayError> {
-        let Estimate { model, input_tokens, most_cost } = estimate;
         let lease = shared.new_lease();
         let held = self.with(|state| {
             state.ledger.turn_to(SystemTime::now());
-            let held = state.expected(model, most_cost);
+            let held = state.expected(estimate.model, estimate.cost);
             state.begin(held);
             held
         });
         // Dropped while Redis is asked, it gives back what Redis may have given.
         let in_redis = Some(InRedis { limits, reserved: true, lease: Some(lease) });
-        let mut reservation = Reservation { meter: self.clone(), input_tokens, held, in_redis, settled: false };
-        let reserve = Reserve { key: self.name.clone(), limits, input_tokens, held, lease };
+        let mut reservation = Reservation::of(self, estimate, held, in_redis);
+        let key = self.name.clone();
+        let reserve = Reserve { key, limits, input_tokens: estimate.input_tokens, held, lease };
         let away = match shared.reserve(reserve).await {
             Ok((refusal, told)) => {
                 self.with(|state| state.learn(&told, Instant::now(), SystemTime::now()));
@@ -211,15 +212,25 @@ struct InRedis {
 #[derive(Debug)]
 pub struct Reservation {
     meter: Arc<Meter>,
-    input_tokens: u64,
+    estimate: Estimate,
     /// Of the budget, in billionths of a dollar.
     held: u64,
     /// None where limits are not shared.
     in_redis: Option<InRedis>,
+    is_whole: bool,
     settled: bool,
 }
 
 impl Reservation {
+    fn of(meter: &Arc<Meter>, estimate: Estimate, held: u64, in_redis: Option<InRedis>) -> Reservation {
+        Reservation { meter: meter.clone(), estimate, held, in_redis, is_whole: false, settled: false }
+    }
+
+    /// The answer is whole: when it has cost nothing, its model is free.
+    pub fn succeed(&mut self) {
+        self.is_whole = true;
+    }
+
     /// Replaces the estimate by what was used.
     pub fn settle(&mut self, model: ModelLabel, used: Used) {
         // As with Anthropic's limits, what is read from a cache is free.
@@ -229,7 +240,7 @@ impl Reservation {
     /// Leaves the estimate of the input as it is: a provider was asked and nobody knows what it has counted, so that
     /// hanging up early is no way around a limit. What is used and spent is left at what is known.
     pub fn settle_by_estimate(&mut self, model: ModelLabel, used: Used) {
-        self.end(model, used, self.input_tokens);
+        self.end(model, used, self.estimate.input_tokens);
     }
 
     fn end(&mut self, model: ModelLabel, used: Used, input_tokens: u64) {
@@ -238,11 +249,13 @@ impl Reservation {
         }
         let input = input_tokens as f64;
         let output = used.output_tokens as f64;
-        let estimate = self.input_tokens as f64;
+        let estimate = self.estimate.input_tokens as f64;
+        let most = self.estimate.cost.map_or(0.0, |bounds| bounds.most);
         let day = self.meter.with(|state| {
             state.take([0.0, input - estimate, output], Instant::now());
             state.end(self.held);
             state.record(model, used, SystemTime::now());
+            state.ledger.learn(model, used.cost, most, self.is_whole);
             self.in_redis.is_some().then(|| state.ledger.day.name.clone())
         });
         if let (Some(shared), Some(in_redis), Some(day)) = (&self.meter.shared, self.in_redis.take(), day) {
@@ -278,7 +291,7 @@ mod tests {
 
     /// Without Redis nothing is waited for.
     fn admit(meter: &Arc<Meter>, input_tokens: u64) -> Result<Reservation, GatewayError> {
-        let estimate = Estimate { model: ModelLabel(0), input_tokens, most_cost: 0.4 };
+        let estimate = Estimate { model: ModelLabel(0), input_tokens, cost: Some(Bounds { input: 0.0, most: 0.4 }) };
         meter.admit(estimate).now_or_never().expect("an answer at once")
     }
 

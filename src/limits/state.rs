@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::bucket::{Bucket, Level};
-use super::budget;
+use super::budget::{self, Bounds};
 use super::ledger::{Ledger, Used};
 use super::refusal::Refusal;
 use crate::catalog::ModelLabel;
@@ -83,13 +83,14 @@ impl State {
         longest.1
     }
 
-    /// What the budgets of the key hold for a request to this model, in billionths of a dollar, when it may cost at most
-    /// so many dollars. Nothing without a budget. The ledger must have been turned to now.
-    pub(super) fn expected(&self, model: ModelLabel, most: f64) -> u64 {
-        match self.limits.has_budget() {
-            true => budget::billionths(budget::expected(self.ledger.month.models.get(&model), most)),
-            false => 0,
+    /// What the budgets of the key hold for a request to this model, in billionths of a dollar: all that there is when
+    /// nothing is known of its cost, nothing without a budget. The ledger must have been turned to now.
+    pub(super) fn expected(&self, model: ModelLabel, bounds: Option<Bounds>) -> u64 {
+        if !self.limits.has_budget() {
+            return 0;
         }
+        let expected = budget::expected(&self.ledger, model, bounds);
+        budget::billionths(expected.unwrap_or_else(|| budget::whole(&self.limits)))
     }
 
     /// A request begins, for which so much of the budget is held.
