@@ -60,7 +60,30 @@ impl Reading {
         }
     }
 
+    /// TOML knows `nan` and `inf`, and JSON makes null of them, which would pass for what is not set. 0 stands in.
+    fn find_infinite(&mut self, value: &mut Value, key: String) {
+        match value {
+            Value::Null => {
+                self.note(key, "must be a finite number".to_owned());
+                *value = Value::from(0);
+            }
+            Value::Object(map) => {
+                for (name, value) in map {
+                    let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                    self.find_infinite(value, key);
+                }
+            }
+            Value::Array(list) => {
+                for (index, value) in list.iter_mut().enumerate() {
+                    self.find_infinite(value, format!("{key}[{index}]"));
+                }
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
     fn find_mistakes(&mut self, mut value: Value, defaults: &Value) {
+        self.find_infinite(&mut value, String::new());
         for tries in 1..=MAX_TRIES {
             match understood(&value) {
                 Ok(settings) => return self.mended = Some(settings),

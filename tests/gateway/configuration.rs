@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatewayz::auth::hex_digest;
 use gatewayz::config::load::{Layer, Loaded, load};
 use gatewayz::config::secrets::Environment;
 use secrecy::ExposeSecret;
@@ -35,6 +36,30 @@ fn mistakes(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
         found.iter().map(|mistake| format!("{}: {}", layer(&mistake.layer), mistake.key)).collect();
     named.sort();
     named
+}
+
+#[test]
+fn numbers_are_finite() {
+    let entry = |limits: &str| {
+        let digest = hex_digest("team");
+        format!("[auth]\n[[auth.keys]]\nname = \"team\"\nsha256 = \"{digest}\"\nlimits = {{ {limits} }}\n")
+    };
+    for number in ["nan", "-nan", "inf", "-inf"] {
+        let text = entry(&format!("usd_per_day = {number}, usd_per_month = 1.0"))
+            + "[[providers]]\nname = \"p\"\ndialect = \"generic\"\nbase_url = \"http://127.0.0.1:9/v1\"\n"
+            + &format!("breaker = {{ error_ratio = {number} }}\n")
+            + "[[models]]\nid = \"m\"\nroutes = [ { provider = \"p\", model = \"m\" } ]\n"
+            + &format!("price = {{ input = 1.0, output = {number}, cache_read = {number} }}\n");
+        let expected = [
+            "file: auth.keys[0].limits.usd_per_day",
+            "file: models[0].price.cache_read",
+            "file: models[0].price.output",
+            "file: providers[0].breaker.error_ratio",
+        ];
+        assert_eq!(mistakes(&text, &[]), expected, "{number}");
+    }
+    let by_variable = [("GATEWAYZ__STREAM__PING_INTERVAL", "nan")];
+    assert_eq!(mistakes("", &by_variable), ["GATEWAYZ__ variables: stream.ping_interval"]);
 }
 
 #[test]
