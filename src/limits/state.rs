@@ -29,6 +29,10 @@ pub(super) struct Told {
     pub(super) spent_this_month: f64,
 }
 
+/// An answer that was overtaken is no older, in seconds: nobody waits so long for one. Beyond that the clock of Redis was
+/// set back, or another Redis has taken over.
+const OVERTAKEN_BY: f64 = 1.0;
+
 /// What a request takes from the three buckets: requests, input tokens, output tokens. Below 0 is given back.
 pub(super) type Takes = [f64; 3];
 
@@ -121,7 +125,7 @@ impl State {
 
     /// What others have used is known from now on.
     pub(super) fn learn(&mut self, told: &Told, now: Instant, today: SystemTime) {
-        if told.at < self.heard_at {
+        if told.at < self.heard_at && self.heard_at - told.at < OVERTAKEN_BY {
             return;
         }
         self.heard_at = told.at;
@@ -176,12 +180,14 @@ mod tests {
             |at, missing, spent| Told { at, missing: [missing, 0.0, 0.0], spent_today: spent, ..Told::default() };
         state.learn(&told(2.0, 60.0, 1.0), now, today);
         assert!(matches!(state.refusal(0, now), Some(Refusal::Requests(_))));
-        state.learn(&told(1.0, 0.0, 0.0), now, today);
+        state.learn(&told(1.5, 0.0, 0.0), now, today);
         assert!(matches!(state.refusal(0, now), Some(Refusal::Requests(_))), "an answer that was overtaken");
         state.record(ModelLabel(0), Used { cost: 0.5, ..Used::default() }, today);
         state.learn(&told(3.0, 0.0, 1.9), now, today);
         assert_eq!(state.refusal(0, now), None);
         state.record(ModelLabel(0), Used { cost: 0.1, ..Used::default() }, today);
         assert_eq!(state.refusal(0, now), Some(Refusal::DaySpent));
+        state.learn(&told(-30.0, 0.0, 0.5), now, today);
+        assert_eq!(state.refusal(0, now), None, "its clock was set back");
     }
 }

@@ -87,6 +87,30 @@ def test_a_redis_that_hangs_delays_nobody_for_long(replica, redis):
     eventually("all usage", lambda: gateway.usage("team")["requests"] == 105)
 
 
+def test_usage_does_not_wait_for_a_redis_that_hangs(replica, redis):
+    gateway = replica({"team": AMPLE})
+    assert Client("team", gateway).ask()[0] == 200
+    eventually("the usage", lambda: gateway.usage("team")["requests"] == 1)
+    redis.freeze()
+    begun = time.monotonic()
+    usage = gateway.usage("team")
+    assert time.monotonic() - begun < 0.5, "a deadline of 100 ms, and the noise of a busy machine"
+    assert (usage["requests"], usage["shared"]) == (1, False)
+    redis.thaw()
+
+
+def test_a_bucket_refills_after_the_clock_of_redis_was_set_back(replica, redis):
+    """As far as it can be seen from outside: what is kept is of a time that is still to come."""
+    gateway = replica({"back": "requests_per_minute = 60"})
+    client = Client("back", gateway)
+    assert client.ask()[0] == 200
+    later = time.time() + 3600
+    redis.ask(f"HSET gatewayz:{{back}}:buckets requests 60 requests_at {later}")
+    assert in_time([gateway], lambda _: client.ask()[0]) == 429
+    assert float(redis.ask("HGET gatewayz:{back}:buckets requests_at")) < later - 3000
+    eventually("one that came back", lambda: client.ask()[0] == 200, 5)
+
+
 def test_what_redis_refused_too_late_counts_all_the_same(replica, redis, wire):
     """One replica is left to its own limits, which are full; then Redis says no."""
     keys = {"rate": "requests_per_minute = 3", "held": "concurrent_requests = 1"}
