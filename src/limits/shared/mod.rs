@@ -41,6 +41,8 @@ use crate::config::{KeyLimits, OnBackendFailure};
 const DEADLINE: Duration = Duration::from_millis(10);
 /// How long the start waits for Redis, and the end for what is not yet written.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an operator waits for what all replicas have used.
+const USAGE_DEADLINE: Duration = Duration::from_millis(100);
 /// How long a concurrent request of a replica that died still counts. Those that live are renewed.
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -154,12 +156,13 @@ impl Shared {
         self.keeper.do_send(settled);
     }
 
-    /// What these keys have used over all replicas in a day and in a month; none while Redis is away.
+    /// What these keys have used over all replicas in a day and in a month; none while Redis is away,
+    /// or takes too long.
     pub async fn usage(&self, keys: Vec<String>, day: String, month: String) -> Option<Vec<(ByModel, ByModel)>> {
         if !self.health.is_up() {
             return None;
         }
-        let read = tokio::time::timeout(PATIENCE, self.keeper.send(ReadUsage { keys, day, month }));
+        let read = tokio::time::timeout(USAGE_DEADLINE, self.keeper.send(ReadUsage { keys, day, month }));
         read.await.ok().and_then(Result::ok).flatten()
     }
 
