@@ -167,7 +167,7 @@ async fn answer<'a>(
     };
     let input_estimate = tokens::estimate_request(&request);
     let output = request.max_tokens.unwrap_or_default().min(resolved.max_tokens.unwrap_or(u64::MAX));
-    match client.meter.admit(scope.estimate(input_estimate, output)).await {
+    match client.meter.admit(scope.estimate(&resolved, input_estimate, output)).await {
         Ok(reservation) => scope.reserve(reservation),
         Err(error) => {
             match error.cause {

@@ -75,11 +75,16 @@ impl<'a> Scope<'a> {
     }
 
     /// What it will take of the limits of its key: so much input, and so much output at most.
-    pub(super) fn estimate(&self, input_tokens: u64, output_tokens: u64) -> Estimate {
-        let cost = self.price.map(|price| {
-            let input = Usage { input_tokens, ..Usage::default() };
-            Bounds { input: priced(price, &input), most: priced(price, &Usage { output_tokens, ..input }) }
-        });
+    pub(super) fn estimate(&self, resolved: &Resolved, input_tokens: u64, output_tokens: u64) -> Estimate {
+        let cost = match self.price {
+            Some(price) => {
+                let input = Usage { input_tokens, ..Usage::default() };
+                Some(Bounds { input: priced(price, &input), most: priced(price, &Usage { output_tokens, ..input }) })
+            }
+            // What it costs will be told, and nobody knows yet.
+            None if resolved.routes.iter().any(|route| route.dialect.tells_cost) => None,
+            None => Some(Bounds { input: 0.0, most: 0.0 }),
+        };
         Estimate { model: self.label, input_tokens, cost }
     }
 

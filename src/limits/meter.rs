@@ -89,7 +89,7 @@ pub struct Meter {
 pub struct Estimate {
     pub model: ModelLabel,
     pub input_tokens: u64,
-    /// None for a model without a price.
+    /// None where its provider will tell what it cost, and there is no price.
     pub cost: Option<Bounds>,
 }
 

@@ -106,6 +106,14 @@ fn a_crowd_spends_a_budget_once() {
 }
 
 /// US dollars, by the key `one`.
+/// The section of a key that is called as it reads, with a budget.
+fn budget_of_one() -> String {
+    format!(
+        "key_sha256 = []\n[[auth.keys]]\nname = \"one\"\nsha256 = {:?}\nlimits = {{ usd_per_day = 3.5 }}\n",
+        hex_digest("one")
+    )
+}
+
 fn spent(gateway: &Gateway) -> f64 {
     let usage = gateway.bare("GET", "/admin/usage").header("authorization", &format!("Bearer {METRICS_TOKEN}")).ask();
     let usage = usage.json();
@@ -144,12 +152,8 @@ fn burst(gateway: &Gateway, provider: &Provider, body: &Value) -> Vec<(Call, Exc
 #[test]
 fn where_only_the_provider_knows_the_cost_one_goes_first() {
     let provider = Provider::start();
-    let entry = format!(
-        "key_sha256 = []\n[[auth.keys]]\nname = \"one\"\nsha256 = {:?}\nlimits = {{ usd_per_day = 3.5 }}\n",
-        hex_digest("one")
-    );
     let gateway = Setup::default()
-        .in_section("auth", &entry)
+        .in_section("auth", &budget_of_one())
         .provider_with("scripted", &provider.url(), "dialect = \"openrouter\"")
         .model(MODEL, &["scripted"], UPSTREAM)
         .model("claude-other", &["scripted"], UPSTREAM)
@@ -172,6 +176,23 @@ fn where_only_the_provider_knows_the_cost_one_goes_first() {
     assert_eq!(spent(&gateway), 2.5);
     let free = burst(&gateway, &provider, &other("claude-other"));
     assert_eq!(free.len(), 50, "whole answers have cost nothing");
+}
+
+#[test]
+fn where_nobody_tells_a_cost_a_budget_stands_in_nobodys_way() {
+    let provider = Provider::start();
+    let gateway = Setup::default()
+        .in_section("auth", &budget_of_one())
+        .provider_with("scripted", &provider.url(), "dialect = \"generic\"")
+        .model(MODEL, &["scripted"], UPSTREAM)
+        .start();
+    let open = burst(&gateway, &provider, &asking("Hi"));
+    assert_eq!(open.len(), 50);
+    for (call, exchange) in open {
+        bill(exchange, (10, 3), None);
+        assert_eq!(call.reply().status, 200);
+    }
+    assert_eq!(spent(&gateway), 0.0);
 }
 
 #[test]
