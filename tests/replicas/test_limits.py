@@ -62,7 +62,8 @@ def test_what_is_left_is_told_by_every_replica(replica):
 
 
 def test_of_several_limits_the_one_that_takes_longest_is_told(replica):
-    gateway = replica({f"both-{number}": "requests_per_minute = 1, input_tokens_per_minute = 10" for number in range(10)})
+    limits = "requests_per_minute = 1, input_tokens_per_minute = 10"
+    gateway = replica({f"both-{number}": limits for number in range(10)})
 
     def ask(number):
         client = Client(f"both-{number}", gateway)
