@@ -1,7 +1,7 @@
 //! A time limit that is set again and again.
 //!
-//! Each piece of a stream is waited for with a limit. A timer of its own for each costs as much as translating the piece:
-//! one is kept instead, and moved on only when there is something to wait for.
+//! Each piece of a stream is waited for with a limit. A timer of its own for each would be put into tokio's wheel and taken
+//! out again each time; one is kept instead, and moved on only when there is something to wait for.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -32,7 +32,8 @@ pub(super) fn dollars(billionths: f64) -> f64 {
 /// What a request is expected to cost, in dollars; none when nothing at all is known.
 ///
 /// With a price: that part of the most it may cost which those before it came to, and its input at least. Without one:
-/// what those before it have cost on average, or, of a model that was never paid for, what the dearest model did.
+/// what those before it have cost on average, or, of a model that was never paid for and whose cost will be told, what the
+/// dearest model did. Bounds of 0 are those of a model whose cost nobody tells.
 pub(super) fn expected(ledger: &Ledger, model: ModelLabel, bounds: Option<Bounds>) -> Option<f64> {
     let mean = |experience: &Experience| experience.cost / experience.paid as f64;
     let paid = ledger.experience.get(&model).filter(|experience| experience.paid > 0);
