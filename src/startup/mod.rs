@@ -23,7 +23,7 @@ use actix_web_prom::{ActixMetricsConfiguration, PrometheusMetrics, PrometheusMet
 use prometheus::Registry;
 use prometheus::process_collector::ProcessCollector;
 use secrecy::ExposeSecret;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 pub use self::guard::report;
 use self::guard::{no_keys, refuse_to_be_open};
@@ -205,7 +205,7 @@ impl Gateway {
     pub async fn run(self, stop: impl StopSignals) -> io::Result<()> {
         let handle = self.server.handle();
         let result = tokio::select! {
-            result = self.server => result,
+            result = apart(self.server) => result,
             never = self.reload.watch() => match never {},
             () = stop_in_order(stop, handle, self.draining, self.drain) => Ok(()),
         };
@@ -218,6 +218,18 @@ impl Gateway {
         self.metrics_arbiter.stop();
         result
     }
+}
+
+/// Runs the server on a thread that has no actix system, where it gives every worker a runtime of tokio's that is local
+/// as a whole. Under a system each worker would be a `LocalSet`, which wakes its own thread through the kernel, with a
+/// write and another wait, whenever a socket is ready.
+async fn apart(server: Server) -> io::Result<()> {
+    let (sender, ended) = oneshot::channel();
+    std::thread::Builder::new().name("server".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let _ = sender.send(runtime.and_then(|runtime| runtime.block_on(server)));
+    })?;
+    ended.await.unwrap_or_else(|_| Err(io::Error::other("the server's thread broke down")))
 }
 
 /// The models and the providers that can be called. Fails when a provider's file of roots cannot be used.
