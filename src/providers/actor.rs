@@ -4,18 +4,17 @@
 //! `handle` only starts a future: a panic in there would end the actor, and the mailbox would bound nothing
 //! anyway.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::io::ErrorKind;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::prelude::*;
-use actix_http::HttpMessage;
+use actix_http::RequestHead;
 use actix_http::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::header::{self, HeaderMap};
@@ -23,9 +22,11 @@ use futures_util::future::LocalBoxFuture;
 use send_wrapper::SendWrapper;
 
 use super::body::{AnswerBody, CallGuard};
-use super::pieces::Pieces;
+use super::exchange::exchange;
+use super::pool::Pool;
 use super::protocol::{Answer, Call};
 use super::{Provider, client};
+use crate::alarm::Alarm;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::emitter::Emitter;
 use crate::metrics::observation::{CallOutcome, LimitKind, Observation};
@@ -33,26 +34,17 @@ use crate::metrics::observation::{CallOutcome, LimitKind, Observation};
 /// See the module.
 pub struct ProviderActor {
     provider: Arc<Provider>,
-    /// Replaced when its pool may hold what must not be used again.
-    client: Rc<RefCell<awc::Client>>,
-    headers: HeaderMap,
+    pool: Rc<Pool>,
+    /// Of requests for a whole answer, and for a stream.
+    heads: [Rc<RequestHead>; 2],
     emitter: Emitter,
 }
 
 impl ProviderActor {
     pub(super) fn new(provider: Arc<Provider>, emitter: Emitter) -> ProviderActor {
-        let (client, headers) = (client::client(&provider), client::headers(&provider));
-        ProviderActor { provider, client: Rc::new(RefCell::new(client)), headers, emitter }
-    }
-
-    fn request(&self, stream: bool, time_left: Duration) -> awc::ClientRequest {
-        let accept = if stream { "text/event-stream" } else { "application/json" };
-        let mut request = self.client.borrow().post(&self.provider.url).insert_header((header::ACCEPT, accept));
-        request = request.timeout(time_left.min(self.provider.first_byte_timeout));
-        for (name, value) in &self.headers {
-            request = request.insert_header((name.clone(), value.clone()));
-        }
-        request
+        let pool = Rc::new(Pool::new(client::dial(&provider)));
+        let heads = ["application/json", "text/event-stream"].map(|accept| client::head(&provider, accept));
+        ProviderActor { provider, pool, heads, emitter }
     }
 }
 
@@ -66,12 +58,15 @@ impl Handler<Call> for ProviderActor {
     fn handle(&mut self, call: Call, _: &mut Self::Context) -> Self::Result {
         let Call { ask, leave } = call;
         let deadline = Instant::now() + ask.time_left;
-        let request = self.request(ask.stream, ask.time_left);
-        let (provider, emitter, client) = (self.provider.clone(), self.emitter.clone(), self.client.clone());
+        let head = self.heads[usize::from(ask.stream)].clone();
+        let (provider, emitter, pool) = (self.provider.clone(), self.emitter.clone(), self.pool.clone());
         Cancellable(Box::pin(async move {
             let begun = Instant::now();
             let mut guard = CallGuard::new(provider.id, emitter.clone(), leave);
-            let mut answer = match request.send_body(Pieces::of(ask.body)).await {
+            let mut alarm = Alarm::default();
+            let patience = deadline.min(begun + provider.first_byte_timeout);
+            let answer = alarm.before(patience, pin!(exchange(&pool, &head, ask.body))).await;
+            let (head, payload) = match answer.unwrap_or(Err(SendRequestError::Timeout)) {
                 Ok(answer) => answer,
                 Err(error) => {
                     let ours = is_own_shortage(&error);
@@ -79,7 +74,7 @@ impl Handler<Call> for ProviderActor {
                     let disconnected = error.cause == Cause::Disconnected;
                     if disconnected {
                         // Where one connection of the pool has gone stale, the others may have too.
-                        client.replace(client::client(&provider));
+                        pool.renew();
                     }
                     if ours || (disconnected && !ask.disconnected_before) {
                         guard.say_nothing();
@@ -88,13 +83,9 @@ impl Handler<Call> for ProviderActor {
                     return Err(error);
                 }
             };
-            if answer.status().is_informational() {
-                // To awc it is the answer, and the connection free; what follows it would answer somebody else.
-                client.replace(client::client(&provider));
-            }
             emitter.record(Observation::CallHead { provider: provider.id, after: begun.elapsed() });
-            let headers = answer.headers();
-            if answer.status() == awc::http::StatusCode::OK && is_compressed(headers) {
+            let headers = head.headers();
+            if head.status == awc::http::StatusCode::OK && is_compressed(headers) {
                 guard.settle(CallOutcome::InvalidResponse);
                 let message = "The provider compressed its answer, though the gateway asked for it plain";
                 return Err(GatewayError::new(Cause::InvalidResponse, message));
@@ -102,11 +93,10 @@ impl Handler<Call> for ProviderActor {
             record_limits(&emitter, &provider, headers);
             let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
             let content_length = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
-            let status = answer.status().as_u16();
+            let status = head.status.as_u16();
             let retry_after = text(header::RETRY_AFTER).and_then(|value| retry_after(value.trim()));
             let is_event_stream = text(header::CONTENT_TYPE).is_some_and(is_event_stream);
-            // Without the head: its headers take 3 KB, and a stream may last.
-            let body = AnswerBody::new(answer.take_payload(), content_length, deadline, &provider, guard);
+            let body = AnswerBody::new(payload, alarm, content_length, deadline, &provider, guard);
             Ok(SendWrapper::new(Answer { status, retry_after, is_event_stream, body }))
         }))
     }

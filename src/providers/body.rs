@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use actix_http::error::PayloadError;
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::LocalBoxStream;
 use futures_util::{FutureExt, StreamExt};
 
 use super::Provider;
+use super::exchange::Payload;
 use super::protocol::Leave;
 use crate::alarm::Alarm;
 use crate::catalog::ProviderId;
@@ -23,7 +22,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// See the module. Dropping it closes the connection.
 pub struct AnswerBody {
-    bytes: LocalBoxStream<'static, Result<Bytes, PayloadError>>,
+    bytes: Payload,
     /// What is still to come, when the head said how much it would be.
     missing: Option<u64>,
     idle_timeout: Duration,
@@ -36,18 +35,19 @@ pub struct AnswerBody {
 
 impl AnswerBody {
     pub(super) fn new(
-        answer: impl futures_util::Stream<Item = Result<Bytes, PayloadError>> + 'static,
+        bytes: Payload,
+        alarm: Alarm,
         content_length: Option<u64>,
         deadline: Instant,
         provider: &Provider,
         guard: CallGuard,
     ) -> AnswerBody {
         AnswerBody {
-            bytes: answer.boxed_local(),
+            bytes,
             missing: content_length,
             idle_timeout: provider.idle_timeout,
             deadline,
-            alarm: Alarm::default(),
+            alarm,
             max_answer: provider.max_answer,
             ended: false,
             guard,

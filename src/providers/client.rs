@@ -1,27 +1,24 @@
-//! The HTTP client of one provider and worker: TLS, pool, time limits, headers.
+//! What a provider's connections and requests begin with: TLS, time limits, headers.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix_service::ServiceExt as _;
-use awc::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use awc::{Client, Connector};
+use actix_http::RequestHead;
+use actix_service::{Service as _, ServiceExt as _};
+use awc::http::header::{self, HeaderName, HeaderValue};
+use awc::http::{Method, Uri};
+use awc::{Connect, Connector};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
 
 use super::Provider;
+use super::pool::{Dial, Socket};
 
-/// Below the idle time after which common providers close: a pooled connection that the other side has closed
-/// without our noticing fails on its next use.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A connection is renewed after this, so that changes of DNS are followed.
-const LIFETIME: Duration = Duration::from_secs(300);
-
-/// A client for this provider.
-pub(super) fn client(provider: &Provider) -> Client {
+/// Connects to this provider.
+pub(super) fn dial(provider: &Provider) -> Dial {
     let tcp =
         actix_tls::connect::Connector::default().service().map(|connection: actix_tls::connect::Connection<_, _>| {
             // Small writes of a request must not wait for an acknowledgement (40 ms). A socket that refuses the
@@ -34,16 +31,14 @@ pub(super) fn client(provider: &Provider) -> Client {
         .rustls_0_23(provider.tls.clone())
         .timeout(provider.connect_timeout)
         .handshake_timeout(provider.connect_timeout)
-        .conn_keep_alive(KEEP_ALIVE)
-        .conn_lifetime(LIFETIME)
-        // The pool counts a stream until its end, and a full pool waits in silence: the bound on calls is not here.
-        .limit(0);
-    Client::builder()
-        .connector(connector)
-        // A redirect would carry prompt and key to another host.
-        .disable_redirects()
-        .no_default_headers()
-        .finish()
+        // A connection counts until its end, and a full count waits in silence: the bound on calls is not here.
+        .limit(0)
+        .finish();
+    let uri = provider.url.clone();
+    Box::new(move || {
+        let connecting = connector.call(Connect { uri: uri.clone(), addr: None });
+        Box::pin(async move { Ok(Box::new(connecting.await?) as Box<dyn Socket>) })
+    })
 }
 
 /// HTTP/1.1 over TLS with Mozilla's roots, and those in a PEM file.
@@ -72,9 +67,16 @@ pub fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-/// The headers of every request to this provider.
-pub(super) fn headers(provider: &Provider) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+/// The head of every request to this provider that asks for this kind of answer.
+pub(super) fn head(provider: &Provider, accept: &'static str) -> Rc<RequestHead> {
+    let mut head = RequestHead::default();
+    (head.method, head.uri) = (Method::POST, provider.url.clone());
+    let headers = &mut head.headers;
+    if let Some(host) = host(&provider.url) {
+        headers.insert(header::HOST, host);
+    }
+    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("gatewayz/", env!("CARGO_PKG_VERSION"))));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // Neither is left out: the configuration is refused when a key or a header cannot be sent.
@@ -92,5 +94,13 @@ pub(super) fn headers(provider: &Provider) -> HeaderMap {
             headers.insert(name, value);
         }
     }
-    headers
+    Rc::new(head)
+}
+
+/// Without the port that everybody knows.
+fn host(url: &Uri) -> Option<HeaderValue> {
+    let host = url.host()?;
+    let known = if url.scheme_str() == Some("https") { 443 } else { 80 };
+    let port = url.port_u16().filter(|port| *port != known);
+    HeaderValue::try_from(port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))).ok()
 }

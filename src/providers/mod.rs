@@ -7,8 +7,9 @@ mod actor;
 pub mod body;
 pub mod circuit;
 mod client;
-mod pieces;
+mod exchange;
 mod places;
+mod pool;
 pub mod protocol;
 
 use std::cell::RefCell;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use awc::http::Uri;
 use rustls::ClientConfig;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -38,7 +40,7 @@ pub struct Provider {
     pub name: String,
     pub extra_body: Map<String, Value>,
     /// `{base_url}/chat/completions`
-    url: String,
+    url: Uri,
     key: Option<SecretString>,
     tls: Arc<ClientConfig>,
     extra_headers: Vec<(String, String)>,
@@ -70,11 +72,12 @@ pub fn directory(settings: &Settings, secrets: &Secrets, catalog: &Catalog) -> R
             return Ok(None);
         }
         let tls = client::tls(config.ca_file.as_deref());
+        let url = format!("{}/chat/completions", config.base_url.trim_end_matches('/'));
         Ok(Some(Arc::new(Provider {
             id,
             name: config.name.clone(),
             extra_body: config.extra_body.clone(),
-            url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')),
+            url: Uri::try_from(url).map_err(|problem| format!("providers[{}].base_url: {problem}", id.0))?,
             key: secrets.provider_keys.get(&config.name).cloned(),
             tls: tls.map_err(|problem| format!("providers[{}].ca_file: {problem}", id.0))?,
             extra_headers: config.extra_headers.clone().into_iter().collect(),

@@ -1,0 +1,163 @@
+//! One request and its answer over HTTP/1.1. Heads and chunks are read and written by actix' codec.
+//!
+//! The body that is asked is written from where it stands, beside its head; what has been written is not kept. Between two
+//! pieces of an answer nothing is held for what will come.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use actix_codec::{AsyncWrite as _, Decoder, Encoder};
+use actix_http::body::BodySize;
+use actix_http::error::{ParseError, PayloadError};
+use actix_http::h1::{ClientCodec, ClientPayloadCodec, Message, MessageType};
+use actix_http::{RequestHead, RequestHeadType, ResponseHead};
+use awc::error::{ConnectError, SendRequestError};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::Stream;
+
+use super::pool::{Connection, Pool};
+
+/// Asks, and returns when the head of the answer has come. Dropping the future closes the connection, as dropping the
+/// [`Payload`] before its end does.
+pub(super) async fn exchange(
+    pool: &Rc<Pool>,
+    head: &Rc<RequestHead>,
+    body: Bytes,
+) -> Result<(ResponseHead, Payload), SendRequestError> {
+    let connection = pool.take().await?;
+    let (mut codec, mut written) = (pool.codec(), BytesMut::with_capacity(1024));
+    let size = BodySize::Sized(body.len() as u64);
+    codec.encode(Message::Item((RequestHeadType::Rc(head.clone(), None), size)), &mut written)?;
+    let mut asking =
+        Asking { pool, connection, codec, head: written.freeze(), body, is_asked: false, read: BytesMut::new() };
+    let head = poll_fn(|context| asking.poll(context)).await?;
+    let closes = head.status.is_informational();
+    Ok((head, asking.answered(closes)))
+}
+
+/// An exchange of which the answer has not begun.
+struct Asking<'a> {
+    pool: &'a Rc<Pool>,
+    connection: Connection,
+    codec: ClientCodec,
+    /// What is still to be written.
+    head: Bytes,
+    body: Bytes,
+    is_asked: bool,
+    read: BytesMut,
+}
+
+impl Asking<'_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, SendRequestError>> {
+        let asked = if self.is_asked { Poll::Ready(Ok(())) } else { self.ask(context) };
+        // A provider may refuse, and close, before it has read all.
+        match (self.listen(context), asked) {
+            (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(SendRequestError::Send(error))),
+            (answer, _) => answer,
+        }
+    }
+
+    fn ask(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut socket = Pin::new(&mut self.connection.socket);
+        while !self.head.is_empty() || !self.body.is_empty() {
+            let parts = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
+            let wrote = ready!(socket.as_mut().poll_write_vectored(context, &parts))?;
+            if wrote == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = wrote.min(self.head.len());
+            self.head.advance(of_head);
+            self.body.advance(wrote - of_head);
+        }
+        ready!(socket.poll_flush(context))?;
+        self.is_asked = true;
+        (self.head, self.body) = (Bytes::new(), Bytes::new());
+        Poll::Ready(Ok(()))
+    }
+
+    fn listen(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, SendRequestError>> {
+        loop {
+            let read = ready!(self.pool.read(&mut self.connection, &mut self.read, context));
+            if read.map_err(ParseError::Io)? == 0 {
+                let begun = !self.read.is_empty();
+                return Poll::Ready(Err(if begun {
+                    ParseError::Incomplete.into()
+                } else {
+                    ConnectError::Disconnected.into()
+                }));
+            }
+            if let Some(head) = self.codec.decode(&mut self.read)? {
+                return Poll::Ready(Ok(head));
+            }
+        }
+    }
+
+    /// `closes`: what comes after this answer is not for us.
+    fn answered(self, closes: bool) -> Payload {
+        let has_body = self.codec.message_type() != MessageType::None;
+        let keeps = self.is_asked && !closes;
+        let mut payload = Payload {
+            pool: self.pool.clone(),
+            connection: Some(self.connection),
+            codec: self.codec.into_payload_codec(),
+            read: self.read,
+            keeps,
+        };
+        if !has_body {
+            payload.end();
+        }
+        payload
+    }
+}
+
+/// The body of an answer: bytes as they come. Its connection goes back to the pool when the end has been read.
+pub(super) struct Payload {
+    pool: Rc<Pool>,
+    /// None after the end.
+    connection: Option<Connection>,
+    codec: ClientPayloadCodec,
+    read: BytesMut,
+    /// Whether the connection can serve again.
+    keeps: bool,
+}
+
+impl Payload {
+    fn end(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if self.keeps && self.codec.keep_alive() && self.read.is_empty() {
+            self.pool.give_back(connection);
+        }
+    }
+}
+
+impl Stream for Payload {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            let Some(connection) = &mut this.connection else { return Poll::Ready(None) };
+            let decoded = this.codec.decode(&mut this.read);
+            if this.read.is_empty() {
+                // The codec makes room for what will come.
+                this.read = BytesMut::new();
+            }
+            match decoded? {
+                Some(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+                Some(None) => {
+                    this.end();
+                    return Poll::Ready(None);
+                }
+                None => {}
+            }
+            if ready!(this.pool.read(connection, &mut this.read, context))? == 0 {
+                this.connection = None;
+                let cut = !this.read.is_empty();
+                return Poll::Ready(cut.then(|| Err(PayloadError::Incomplete(None))));
+            }
+        }
+    }
+}

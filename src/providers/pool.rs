@@ -1,0 +1,145 @@
+//! The connections to one provider from one worker.
+//!
+//! awc dials: addresses, TLS, time limits. The connections are kept here and not in awc's own pool, which gives each request two
+//! buffers of 8 KB and a clock with a task of its own, and takes a connection back only from its own reader.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use actix_codec::{AsyncRead, AsyncWrite, ReadBuf};
+use actix_http::ServiceConfig;
+use actix_http::h1::ClientCodec;
+use awc::error::ConnectError;
+use bytes::BytesMut;
+use futures_util::future::LocalBoxFuture;
+
+/// Below the idle time after which common providers close: a kept connection that the other side has closed
+/// without our noticing fails on its next use.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A connection is renewed after this, so that changes of DNS are followed.
+const LIFETIME: Duration = Duration::from_secs(300);
+/// Bytes read at once: one record of TLS.
+const READ: usize = 16 * 1024;
+
+/// TCP, or TLS over it.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
+
+/// Makes a new connection.
+pub(super) type Dial = Box<dyn Fn() -> LocalBoxFuture<'static, Result<Box<dyn Socket>, ConnectError>>>;
+
+/// A connection on which one request at a time is answered. Dropping it closes it.
+pub(super) struct Connection {
+    pub(super) socket: Box<dyn Socket>,
+    created: Instant,
+    generation: u64,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// See the module.
+pub(super) struct Pool {
+    dial: Dial,
+    /// The one that was used last is at the end, and is taken first: what is too much grows old at the front.
+    idle: RefCell<VecDeque<Idle>>,
+    generation: Cell<u64>,
+    /// What is read goes through here, so that a connection on which nothing comes needs no room for it.
+    scratch: RefCell<Box<[u8]>>,
+    /// Shared by all codecs, since each has a clock that ticks.
+    config: ServiceConfig,
+}
+
+impl Pool {
+    /// An empty pool. Must be called on a runtime.
+    pub(super) fn new(dial: Dial) -> Pool {
+        Pool {
+            dial,
+            idle: RefCell::default(),
+            generation: Cell::default(),
+            scratch: RefCell::new(vec![0; READ].into()),
+            config: ServiceConfig::default(),
+        }
+    }
+
+    /// What reads and writes the heads of one exchange.
+    pub(super) fn codec(&self) -> ClientCodec {
+        ClientCodec::new(self.config.clone())
+    }
+
+    /// A kept connection that still stands, or a new one.
+    pub(super) async fn take(&self) -> Result<Connection, ConnectError> {
+        if let Some(connection) = self.kept() {
+            return Ok(connection);
+        }
+        let generation = self.generation.get();
+        let socket = (self.dial)().await?;
+        Ok(Connection { socket, created: Instant::now(), generation })
+    }
+
+    fn kept(&self) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let now = Instant::now();
+        while let Some(Idle { mut connection, since }) = idle.pop_back() {
+            if now - since > KEEP_ALIVE {
+                // Those before it are older.
+                idle.clear();
+                return None;
+            }
+            if now - connection.created <= LIFETIME && connection.is_silent() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection on which an answer has come to its end, and nothing after it.
+    pub(super) fn give_back(&self, connection: Connection) {
+        if connection.generation != self.generation.get() {
+            return;
+        }
+        let (mut idle, now) = (self.idle.borrow_mut(), Instant::now());
+        while idle.front().is_some_and(|oldest| now - oldest.since > KEEP_ALIVE) {
+            idle.pop_front();
+        }
+        idle.push_back(Idle { connection, since: now });
+    }
+
+    /// Closes what is kept now, and what is in use now as soon as it is free.
+    pub(super) fn renew(&self) {
+        self.generation.set(self.generation.get() + 1);
+        self.idle.borrow_mut().clear();
+    }
+
+    /// Appends what has come, and tells how much that is; nothing at the end of the connection.
+    pub(super) fn read(
+        &self,
+        connection: &mut Connection,
+        to: &mut BytesMut,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut scratch = self.scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let read = Pin::new(&mut connection.socket).poll_read(context, &mut buffer)?;
+        read.map(|()| {
+            to.extend_from_slice(buffer.filled());
+            Ok(buffer.filled().len())
+        })
+    }
+}
+
+impl Connection {
+    /// Whether it is open and nothing has come that nobody asked for.
+    fn is_silent(&mut self) -> bool {
+        let mut byte = [0];
+        let mut context = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.socket).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+}
