@@ -13,7 +13,7 @@ use super::actor::{Batch, Metrics, Register};
 use super::observation::Observation;
 
 /// A batch is sent when it has so many observations, ...
-const FULL: usize = 64;
+const FULL: usize = 512;
 /// ... and what is there is sent so often.
 const INTERVAL: Duration = Duration::from_millis(100);
 

@@ -24,6 +24,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LIFETIME: Duration = Duration::from_secs(300);
 /// Bytes read at once: one record of TLS.
 const READ: usize = 16 * 1024;
+/// Room left behind what has been read: where actix' codec finds less, it makes some for 32 KB.
+const SPARE: usize = 2 * 1024;
 
 /// TCP, or TLS over it.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {}
@@ -129,8 +131,10 @@ impl Pool {
         let mut buffer = ReadBuf::new(&mut scratch);
         let read = Pin::new(&mut connection.socket).poll_read(context, &mut buffer)?;
         read.map(|()| {
-            to.extend_from_slice(buffer.filled());
-            Ok(buffer.filled().len())
+            let bytes = buffer.filled();
+            to.reserve(bytes.len() + SPARE);
+            to.extend_from_slice(bytes);
+            Ok(bytes.len())
         })
     }
 }
@@ -141,5 +145,72 @@ impl Connection {
         let mut byte = [0];
         let mut context = Context::from_waker(Waker::noop());
         Pin::new(&mut self.socket).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A pool, and the far ends of what it dials.
+    fn pool() -> (Pool, Rc<RefCell<Vec<DuplexStream>>>) {
+        let far = Rc::new(RefCell::new(Vec::new()));
+        let ends = far.clone();
+        let dial: Dial = Box::new(move || {
+            let (near, end) = duplex(64);
+            ends.borrow_mut().push(end);
+            Box::pin(async move { Ok(Box::new(near) as Box<dyn Socket>) })
+        });
+        (Pool::new(dial), far)
+    }
+
+    async fn used_once(pool: &Pool) {
+        let connection = pool.take().await.unwrap();
+        pool.give_back(connection);
+    }
+
+    #[actix_rt::test]
+    async fn what_is_given_back_is_taken_again_the_last_first() {
+        let (pool, far) = pool();
+        let (first, second) = (pool.take().await.unwrap(), pool.take().await.unwrap());
+        pool.give_back(first);
+        pool.give_back(second);
+        let mut again = pool.take().await.unwrap();
+        assert_eq!(far.borrow().len(), 2, "nothing was dialled");
+        again.socket.write_all(b"x").await.unwrap();
+        let mut byte = [0];
+        assert_eq!(far.borrow_mut()[1].read(&mut byte).await.unwrap(), 1, "the second was used last");
+    }
+
+    #[actix_rt::test]
+    async fn what_was_closed_or_spoke_unasked_is_left() {
+        let (pool, far) = pool();
+        used_once(&pool).await;
+        drop(far.borrow_mut().pop());
+        used_once(&pool).await;
+        assert_eq!(far.borrow().len(), 1, "a new one for the closed one");
+        far.borrow_mut()[0].write_all(b"HTTP/1.1 408 ").await.unwrap();
+        used_once(&pool).await;
+        assert_eq!(far.borrow().len(), 2, "a new one for the one that spoke");
+        used_once(&pool).await;
+        assert_eq!(far.borrow().len(), 2);
+    }
+
+    #[actix_rt::test]
+    async fn after_a_renewal_nothing_of_before_is_used() {
+        let (pool, far) = pool();
+        let in_use = pool.take().await.unwrap();
+        used_once(&pool).await;
+        pool.renew();
+        pool.give_back(in_use);
+        used_once(&pool).await;
+        assert_eq!(far.borrow().len(), 3);
+        for end in &mut far.borrow_mut()[..2] {
+            assert_eq!(end.read(&mut [0]).await.unwrap(), 0, "it is closed");
+        }
     }
 }
