@@ -1,7 +1,7 @@
 //! Providers that answer to hurt: what they say is bounded, stays where it belongs, and leads nowhere.
 
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -213,5 +213,36 @@ fn an_answer_that_nests_without_end_is_an_error_of_the_provider() {
                 reply.assert_error_of("scripted", 502, "api_error", true);
             }
         }
+    }
+}
+
+/// What nginx does in front of many a provider: it refuses by the length in the head, and reads no further.
+#[test]
+fn a_refusal_counts_that_comes_before_all_was_asked() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gateway = Gateway::before(&format!("http://{}/v1", listener.local_addr().unwrap()));
+    // More than the sockets of both sides take in.
+    let text = "words ".repeat(4 << 20);
+    for closes in [false, true] {
+        let call = gateway.send(&asking(&text));
+        let (mut socket, _) = listener.accept().unwrap();
+        socket.read_exact(&mut [0; 1000]).unwrap();
+        let body = json!({"error": {"message": "too much"}}).to_string();
+        let length = body.len();
+        socket.write_all(format!("HTTP/1.1 413 No\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes()).unwrap();
+        if closes {
+            socket.shutdown(Shutdown::Write).unwrap();
+        }
+        call.reply().assert_error_of("scripted", 413, "request_too_large", false);
+        assert!(matches!(read_to_end(&mut socket), Ok(rest) if rest < text.len()), "the rest is not sent after it");
+    }
+}
+
+/// How much comes until the other side closes.
+fn read_to_end(socket: &mut TcpStream) -> io::Result<usize> {
+    match io::copy(socket, &mut io::sink()) {
+        Ok(read) => Ok(read as usize),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
+        Err(error) => Err(error),
     }
 }
