@@ -4,7 +4,7 @@
 //! # The way of a request
 //!
 //! ```text
-//! client ─▶ handlers ─▶ dispatch ─────────────▶ providers::actor ─▶ awc pool ─▶ provider
+//! client ─▶ handlers ─▶ dispatch ─────────────▶ providers::actor ─▶ its pool ─▶ provider
 //!            key, body    parse, catalog,         one for each
 //!                         validate, limits,       provider and worker
 //!                         routes, retries

@@ -72,7 +72,7 @@ impl AnswerBody {
                 return Err(GatewayError::new(Cause::Timeout, "The provider fell silent in the middle of its answer"));
             }
         };
-        // After its end or an error, awc's body must not be asked again.
+        // Nothing comes after its end or an error.
         self.ended = !matches!(next, Some(Ok(_)));
         match next {
             Some(Ok(bytes)) => {
@@ -83,7 +83,7 @@ impl AnswerBody {
                 log::debug!("reading a provider's answer: {error}");
                 Err(GatewayError::new(Cause::Interrupted, "The provider broke off in the middle of its answer"))
             }
-            // awc ends a body that was cut short without an error.
+            // A connection that closes between two pieces is an end like any other.
             None if self.missing.is_some_and(|missing| missing > 0) => {
                 Err(GatewayError::new(Cause::Interrupted, "The provider broke off in the middle of its answer"))
             }

@@ -34,8 +34,9 @@ pub(super) async fn exchange(
     let mut asking =
         Asking { pool, connection, codec, head: written.freeze(), body, is_asked: false, read: BytesMut::new() };
     let head = poll_fn(|context| asking.poll(context)).await?;
-    let closes = head.status.is_informational();
-    Ok((head, asking.answered(closes)))
+    // To us it is the answer; what follows it would answer somebody else.
+    let may_keep = !head.status.is_informational();
+    Ok((head, asking.answered(may_keep)))
 }
 
 /// An exchange of which the answer has not begun.
@@ -95,10 +96,10 @@ impl Asking<'_> {
         }
     }
 
-    /// `closes`: what comes after this answer is not for us.
-    fn answered(self, closes: bool) -> Payload {
+    /// `may_keep`: nothing will come after this answer.
+    fn answered(self, may_keep: bool) -> Payload {
         let has_body = self.codec.message_type() != MessageType::None;
-        let keeps = self.is_asked && !closes;
+        let keeps = self.is_asked && may_keep;
         let mut payload = Payload {
             pool: self.pool.clone(),
             connection: Some(self.connection),

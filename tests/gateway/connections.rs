@@ -73,7 +73,7 @@ fn a_connection_with_an_answer_that_failed_is_not_used_again() {
     assert_eq!(call.reply().said(), "well");
 }
 
-/// awc takes `100 Continue` for the answer. The real one must never reach the next client.
+/// `100 Continue`, which nobody asked for, is taken for the answer. The real one must never reach the next client.
 #[test]
 fn a_connection_with_an_answer_still_to_come_is_not_used_again() {
     let provider = Provider::start();
