@@ -9,7 +9,7 @@ use env_logger::fmt::Formatter;
 use env_logger::fmt::style::Style;
 use env_logger::{Target, WriteStyle};
 use log::Record;
-use log::kv::{self, Key, Value, VisitSource};
+use log::kv::{self, Key, Value, VisitSource, VisitValue};
 
 use self::sink::Sink;
 pub use self::sink::flush;
@@ -65,15 +65,31 @@ struct TextFields<'a>(&'a mut String);
 
 impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-        let line = &mut *self.0;
-        if value.to_u64().is_some() || value.to_bool().is_some() {
-            return Ok(write!(line, " {key}={value}")?);
-        }
-        let formatted = value.to_borrowed_str().is_none().then(|| value.to_string());
-        let text = value.to_borrowed_str().or(formatted.as_deref()).unwrap_or_default();
-        match is_plain(text) {
-            true => write!(line, " {key}={text}")?,
-            false => write!(line, " {key}={}", serde_json::Value::from(text))?,
+        self.0.push(' ');
+        self.0.push_str(key.as_str());
+        self.0.push('=');
+        value.visit(self)
+    }
+}
+
+/// Appends a value as what it is: most are numbers, and are not made into text first.
+impl VisitValue<'_> for &mut TextFields<'_> {
+    fn visit_any(&mut self, value: Value) -> Result<(), kv::Error> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_u64(&mut self, value: u64) -> Result<(), kv::Error> {
+        Ok(write!(self.0, "{value}")?)
+    }
+
+    fn visit_bool(&mut self, value: bool) -> Result<(), kv::Error> {
+        Ok(write!(self.0, "{value}")?)
+    }
+
+    fn visit_str(&mut self, value: &str) -> Result<(), kv::Error> {
+        match is_plain(value) {
+            true => self.0.push_str(value),
+            false => write!(self.0, "{}", serde_json::Value::from(value))?,
         }
         Ok(())
     }
