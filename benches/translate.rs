@@ -10,7 +10,7 @@ use gatewayz::translate::dialect::Dialect;
 use gatewayz::translate::dropped::Unsupported;
 use gatewayz::translate::reasoning::Signer;
 use gatewayz::translate::request::{Target, request};
-use gatewayz::translate::response::{Context, response};
+use gatewayz::translate::response::{Context, InputEstimate, response};
 use gatewayz::translate::stream::reader::Reader;
 use gatewayz::translate::stream::{Bounds, End};
 use gatewayz::translate::tools::ToolNames;
@@ -119,5 +119,12 @@ fn sse_decoding(bencher: Bencher<'_, '_>) {
 }
 
 fn context<'a>(names: &'a ToolNames, signer: &'a Signer) -> Context<'a> {
-    Context { message_id: "msg_bench", model: "model", names, signer, input_estimate: 200, omit_thinking: false }
+    Context {
+        message_id: "msg_bench",
+        model: "model",
+        names,
+        signer,
+        input_estimate: InputEstimate::Counted(200),
+        omit_thinking: false,
+    }
 }

@@ -12,7 +12,7 @@ use gatewayz::translate::dialect::Dialect;
 use gatewayz::translate::dropped::Unsupported;
 use gatewayz::translate::reasoning::Signer;
 use gatewayz::translate::request::Target;
-use gatewayz::translate::response::Context;
+use gatewayz::translate::response::{Context, InputEstimate};
 use gatewayz::translate::tools::ToolNames;
 use gatewayz::translate::{self, parse, validate};
 use gatewayz::wire::anthropic::request::MessagesRequest;
@@ -35,7 +35,7 @@ fn context() -> Context<'static> {
         model: MODEL,
         names: &NAMES,
         signer: &SIGNER,
-        input_estimate: INPUT_ESTIMATE,
+        input_estimate: InputEstimate::Counted(INPUT_ESTIMATE),
         omit_thinking: false,
     }
 }

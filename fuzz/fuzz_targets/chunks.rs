@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 use gatewayz::translate::reasoning::Signer;
-use gatewayz::translate::response::Context;
+use gatewayz::translate::response::{Context, InputEstimate};
 use gatewayz::translate::stream::{Bounds, End, StreamTranslator};
 use gatewayz::translate::tools::ToolNames;
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ fuzz_target!(|input: &[u8]| {
         model: "m",
         names: &names,
         signer: &signer,
-        input_estimate: 1,
+        input_estimate: InputEstimate::Counted(1),
         omit_thinking: false,
     };
     let mut translator = StreamTranslator::new(context, Bounds { tool_buffer: 4096 }, false);

@@ -3,7 +3,7 @@
 
 use gatewayz::translate::error;
 use gatewayz::translate::reasoning::Signer;
-use gatewayz::translate::response::{Context, response};
+use gatewayz::translate::response::{Context, InputEstimate, response};
 use gatewayz::translate::tools::ToolNames;
 use libfuzzer_sys::fuzz_target;
 
@@ -19,7 +19,7 @@ fuzz_target!(|input: (u16, Option<u64>, &[u8])| {
         model: "m",
         names: &names,
         signer: &signer,
-        input_estimate: 1,
+        input_estimate: InputEstimate::Counted(1),
         omit_thinking: false,
     };
     if let Ok(translated) = response(body, &context) {

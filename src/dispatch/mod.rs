@@ -42,7 +42,7 @@ use crate::tokens;
 use crate::translate::dropped::{Dropped, Unsupported};
 use crate::translate::reasoning::Signer;
 use crate::translate::request::{Target, request};
-use crate::translate::response::Context;
+use crate::translate::response::{Context, InputEstimate};
 use crate::translate::stream::Bounds;
 use crate::translate::tools::ToolNames;
 use crate::translate::{error, parse, validate};
@@ -100,11 +100,23 @@ struct Echo {
     message_id: String,
     model: String,
     names: ToolNames,
+    omit_thinking: bool,
 }
 
 impl Echo {
     fn of(request: &MessagesRequest<'_>) -> Echo {
-        Echo { message_id: random_id("msg_"), model: request.model.to_string(), names: ToolNames::of(&request.tools) }
+        let display = request.thinking.as_ref().and_then(|thinking| thinking.display.as_deref());
+        Echo {
+            message_id: random_id("msg_"),
+            model: request.model.to_string(),
+            names: ToolNames::of(&request.tools),
+            omit_thinking: display == Some("omitted"),
+        }
+    }
+
+    fn context<'a>(&'a self, signer: &'a Signer, input_estimate: InputEstimate<'a>) -> Context<'a> {
+        let Echo { message_id, model, names, omit_thinking } = self;
+        Context { message_id, model, names, signer, input_estimate, omit_thinking: *omit_thinking }
     }
 }
 
@@ -165,9 +177,11 @@ async fn answer<'a>(
     let Some(attempts) = Attempts::over(&resolved.routes) else {
         return Err(scope.fail(no_route(dispatcher.catalog.label(resolved.label).as_str())));
     };
-    let input_estimate = tokens::estimate_request(&request);
+    let count = || tokens::estimate_request(&request);
+    // A stream says it first; a whole answer needs it only where its provider does not count.
+    let counted = (request.stream || client.meter.is_limited()).then(count);
     let output = request.max_tokens.unwrap_or_default().min(resolved.max_tokens.unwrap_or(u64::MAX));
-    match client.meter.admit(scope.estimate(&resolved, input_estimate, output)).await {
+    match client.meter.admit(scope.estimate(&resolved, counted.unwrap_or_default(), output)).await {
         Ok(reservation) => scope.reserve(reservation),
         Err(error) => {
             match error.cause {
@@ -180,19 +194,15 @@ async fn answer<'a>(
         }
     }
     let echo = echo.get_or_init(|| Echo::of(&request));
-    let context = Context {
-        message_id: &echo.message_id,
-        model: &echo.model,
-        names: &echo.names,
-        signer: &dispatcher.signer,
-        input_estimate,
-        omit_thinking: request.thinking.as_ref().and_then(|thinking| thinking.display.as_deref()) == Some("omitted"),
-    };
-    let asked = Asked { request: &request, resolved: &resolved, context, request_id };
     if !request.stream {
+        let estimate = counted.map_or(InputEstimate::Counts(&count), InputEstimate::Counted);
+        let context = echo.context(&dispatcher.signer, estimate);
+        let asked = Asked { request: &request, resolved: &resolved, context, request_id };
         whole::answer(dispatcher, &asked, attempts, scope, outbox).await?;
         return Ok(None);
     }
+    let context = echo.context(&dispatcher.signer, InputEstimate::Counted(counted.unwrap_or_default()));
+    let asked = Asked { request: &request, resolved: &resolved, context, request_id };
     let mut session = Session::new(outbox, dispatcher, context);
     let opened = stream::open(dispatcher, &asked, attempts, &mut scope, &mut session).await?;
     Ok(opened.map(|opened| (opened, scope, session)))

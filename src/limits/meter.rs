@@ -98,6 +98,11 @@ impl Meter {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether its key has any limit. Without one, nothing is made of an estimate.
+    pub fn is_limited(&self) -> bool {
+        self.with(|state| state.limits != KeyLimits::default())
+    }
+
     /// Lets a request in, or says which limit it would break. Nothing is taken from who is refused. The input is
     /// reserved as estimated; output is paid when it is known, so that a generous `max_tokens` costs nothing. A budget
     /// holds what it is expected to cost by what the key has paid this month, or the most that it may cost.

@@ -1,6 +1,7 @@
 //! The second verb: a completion to a message.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::value::RawValue;
 
@@ -27,10 +28,34 @@ pub struct Context<'a> {
     pub model: &'a str,
     pub names: &'a ToolNames,
     pub signer: &'a Signer,
-    /// Our estimate of the input, for providers that do not count.
-    pub input_estimate: u64,
+    /// For providers that do not count.
+    pub input_estimate: InputEstimate<'a>,
     /// The client wants thinking blocks without their text.
     pub omit_thinking: bool,
+}
+
+/// Our estimate of the input, in tokens. Most providers count by themselves, so that it is seldom asked for where
+/// nobody else needs it.
+#[derive(Clone, Copy)]
+pub enum InputEstimate<'a> {
+    Counted(u64),
+    /// Counts the request, which must still be there.
+    Counts(&'a (dyn Fn() -> u64 + Sync)),
+}
+
+impl InputEstimate<'_> {
+    pub(super) fn tokens(self) -> u64 {
+        match self {
+            InputEstimate::Counted(tokens) => tokens,
+            InputEstimate::Counts(count) => count(),
+        }
+    }
+}
+
+impl fmt::Debug for InputEstimate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tokens().fmt(f)
+    }
 }
 
 /// A message, written, with its bill.
@@ -79,7 +104,8 @@ pub fn response(body: &[u8], context: &Context<'_>) -> Result<Translated, Gatewa
         None => {
             let called = calls.iter().map(|call| tokens::estimate(call.input.get()));
             let output = tokens::estimate(&text) + tokens::estimate(&thinking) + called.sum::<u64>();
-            let usage = Usage { input_tokens: context.input_estimate, output_tokens: output, ..Usage::default() };
+            let usage =
+                Usage { input_tokens: context.input_estimate.tokens(), output_tokens: output, ..Usage::default() };
             Tally { usage, estimated: true, cost: None }
         }
     };

@@ -2,7 +2,7 @@
 
 use gatewayz::translate::reasoning::Signer;
 use gatewayz::translate::request::Target;
-use gatewayz::translate::response::Context;
+use gatewayz::translate::response::{Context, InputEstimate};
 use gatewayz::translate::tools::ToolNames;
 use gatewayz::translate::usage::Tally;
 use gatewayz::translate::{self, parse, validate};
@@ -118,7 +118,7 @@ fn context<'a>(options: &Options, names: &'a ToolNames, signer: &'a Signer) -> C
         model: MODEL,
         names,
         signer,
-        input_estimate: INPUT_ESTIMATE,
+        input_estimate: InputEstimate::Counted(INPUT_ESTIMATE),
         omit_thinking: options.omit_thinking,
     }
 }

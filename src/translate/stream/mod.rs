@@ -126,7 +126,7 @@ impl<'a> StreamTranslator<'a> {
             Some(usage) => Tally { usage, estimated: false, cost: self.cost },
             None => {
                 let usage = Usage {
-                    input_tokens: self.context.input_estimate,
+                    input_tokens: self.context.input_estimate.tokens(),
                     output_tokens: self.output.tokens(),
                     ..Usage::default()
                 };

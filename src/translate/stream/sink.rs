@@ -25,7 +25,7 @@ pub fn message_start(out: &mut BytesMut, context: &Context<'_>) {
         stop_details: None,
         // An estimate of the input, and the one output token that Anthropic counts here; the figures that
         // count follow in `message_delta`.
-        usage: Usage { input_tokens: context.input_estimate, output_tokens: 1, ..Usage::default() },
+        usage: Usage { input_tokens: context.input_estimate.tokens(), output_tokens: 1, ..Usage::default() },
     };
     event(out, &Event::MessageStart { message });
     ping(out);
