@@ -373,7 +373,14 @@ mod tests {
             let string = |end: &str| format!("\"{}{end}", "x".repeat(before));
             assert_eq!(taken(&string("\"")), Some("x".repeat(before).into()));
             assert!(taken(&string("\\n\\\"\"")).is_some());
-            for wrong in ["", "\\", "\\\"", "\u{1}\"", "\\q\"", "\\u00\"", "\"x"] {
+            assert!(taken(&string("\\ud83d\\ude00\\u00e9\"")).is_some());
+            for backslashes in 1..6 {
+                let end = "\\".repeat(backslashes) + "\"";
+                assert_eq!(taken(&string(&end)).is_some(), backslashes % 2 == 0, "{before} {end}");
+                assert!(taken(&(string(&end) + "n\\f\"")).is_none() || backslashes % 2 == 1);
+                assert!(taken(&string(&("\\".repeat(backslashes * 2 - 1) + "nx\\/\""))).is_some());
+            }
+            for wrong in ["", "\\", "\\\"", "\u{1}\"", "\\q\"", "\\u00\"", "\\ude00\"", "\"x"] {
                 assert_eq!(taken(&string(wrong)), None, "{before} {wrong:?}");
             }
         }

@@ -120,26 +120,36 @@ impl<'a> Scanner<'a> {
         self.expect(b'"')?;
         let from = self.at - 1;
         let mut is_escaped = false;
-        'blocks: while let Some(block) = self.text.as_bytes()[self.at..].first_chunk::<BLOCK>() {
-            let mut special = special(block);
-            while special != 0 {
-                let passed = special.trailing_zeros() as usize;
-                match block[passed] {
-                    b'"' => return Ok(self.span(from, self.at + passed, is_escaped)),
-                    b'\\' => {
-                        is_escaped = true;
-                        let after = self.after_escape(self.at + passed)?;
-                        let Some(rest) = u64::MAX.checked_shl((after - self.at) as u32) else {
-                            self.at = after;
-                            continue 'blocks;
-                        };
-                        special &= rest;
+        // Whether the next block begins with what a backslash at the end of this one escapes, and up to where escapes
+        // have been looked at already.
+        let (mut begins_escaped, mut looked_at) = (0, 0);
+        while let Some(block) = self.text.as_bytes()[self.at..].first_chunk::<BLOCK>() {
+            let block = Block::of(block);
+            let (quotes, backslashes) = (block.equal(b'"'), block.equal(b'\\'));
+            let escaped = escaped(backslashes, &mut begins_escaped);
+            let closing = quotes & !escaped;
+            let inside = (closing & closing.wrapping_neg()).wrapping_sub(1);
+            if block.has_control() && block.control() & inside != 0 {
+                return Err(NotTaken);
+            }
+            if escaped != 0 {
+                is_escaped |= backslashes & inside != 0;
+                // The others are seldom.
+                let mut others = escaped & inside & !(quotes | backslashes | block.equal(b'n'));
+                while others != 0 {
+                    let at = self.at + others.trailing_zeros() as usize - 1;
+                    if at >= looked_at {
+                        looked_at = self.after_escape(at)?;
                     }
-                    _ => return Err(NotTaken),
+                    others &= others - 1;
                 }
+            }
+            if closing != 0 {
+                return Ok(self.span(from, self.at + closing.trailing_zeros() as usize, is_escaped));
             }
             self.at += BLOCK;
         }
+        self.at = looked_at.max(self.at - begins_escaped as usize);
         loop {
             match self.byte(self.at)? {
                 b'"' => return Ok(self.span(from, self.at, is_escaped)),
@@ -182,13 +192,52 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// A bit for each quote, backslash and control character.
-fn special(block: &[u8; BLOCK]) -> u64 {
-    let (quote, backslash, control) = (u8x16::splat(b'"'), u8x16::splat(b'\\'), u8x16::splat(0x1f));
-    let parts = block.as_chunks::<LANES>().0.iter().map(|part| {
-        let part = u8x16::new(*part);
-        let special = part.simd_eq(quote) | part.simd_eq(backslash) | part.simd_eq(part.min(control));
-        u64::from(special.to_bitmask())
-    });
-    parts.enumerate().fold(0, |mask, (at, part)| mask | part << (at * LANES))
+/// Bytes that are looked at together: in a mask of them the lowest bit stands for the first.
+struct Block([u8x16; BLOCK / LANES]);
+
+impl Block {
+    #[inline(always)]
+    fn of(bytes: &[u8; BLOCK]) -> Self {
+        let parts = bytes.as_chunks::<LANES>().0;
+        Block(std::array::from_fn(|at| u8x16::new(parts[at])))
+    }
+
+    #[inline(always)]
+    fn mask(&self, is: impl Fn(u8x16) -> u8x16) -> u64 {
+        let parts = self.0.iter().enumerate();
+        parts.fold(0, |mask, (at, part)| mask | u64::from(is(*part).to_bitmask()) << (at * LANES))
+    }
+
+    #[inline(always)]
+    fn equal(&self, byte: u8) -> u64 {
+        self.mask(|part| part.simd_eq(u8x16::splat(byte)))
+    }
+
+    #[inline(always)]
+    fn control(&self) -> u64 {
+        self.mask(|part| part.simd_eq(part.min(u8x16::splat(LAST_CONTROL))))
+    }
+
+    /// Whether any byte is a control character: that takes less than to say where.
+    #[inline(always)]
+    fn has_control(&self) -> bool {
+        let least = self.0.iter().fold(u8x16::splat(u8::MAX), |least, part| least.min(*part));
+        least.simd_eq(least.min(u8x16::splat(LAST_CONTROL))).any()
+    }
+}
+
+const LAST_CONTROL: u8 = 0x1f;
+
+/// The characters that follow a backslash which is not escaped itself. Whether the first one does is told, and told of
+/// the block that comes next.
+#[inline(always)]
+fn escaped(backslashes: u64, begins_escaped: &mut u64) -> u64 {
+    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    let first = *begins_escaped;
+    // As simdjson has it. What is taken away borrows through each run of backslashes, to where the run ends if it begins
+    // at an even place, and to one further if it begins at an odd one.
+    let begin = backslashes & !first;
+    let pairs = ((begin << 1) | ODD).wrapping_sub(begin) ^ ODD;
+    *begins_escaped = (pairs & backslashes) >> (BLOCK - 1);
+    pairs ^ (backslashes | first)
 }
