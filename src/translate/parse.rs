@@ -12,7 +12,7 @@ use crate::wire::json;
 
 /// Reads the body of a Messages request.
 pub fn request(body: &[u8]) -> Result<MessagesRequest<'_>, Invalid> {
-    let Ok(text) = std::str::from_utf8(body) else {
+    let Ok(text) = simdutf8::basic::from_utf8(body) else {
         return Err(Invalid::new("body", "the request body is not valid UTF-8"));
     };
     let mut request: MessagesRequest<'_> = json::from_str(text).map_err(|_| named_mistake(body))?;

@@ -34,7 +34,7 @@ pub fn from_str<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> 
 
 /// Reads bytes, which may be no text where that is nobody's business.
 pub fn from_slice<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> serde_json::Result<T> {
-    let plain = std::str::from_utf8(bytes).ok().and_then(plain);
+    let plain = simdutf8::basic::from_utf8(bytes).ok().and_then(plain);
     plain.map_or_else(|| serde_json::from_slice(bytes), Ok)
 }
 
