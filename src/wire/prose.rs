@@ -6,9 +6,9 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
-use super::json::AS_IT_STANDS;
+use super::json::{self, AS_IT_STANDS};
 use super::text::Text;
 
 /// See the module. No half of a character stands in it alone: one that came so has become U+FFFD.
@@ -50,7 +50,7 @@ impl<'a> Prose<'a> {
             quoted.push_str(text.escaped());
         }
         quoted.push('"');
-        Prose(Cow::Owned(RawValue::from_string(quoted).expect("strings in a string")))
+        Prose(Cow::Owned(json::unread(&quoted)))
     }
 
     /// None if it is no string.
@@ -61,7 +61,7 @@ impl<'a> Prose<'a> {
 
 impl From<&str> for Prose<'_> {
     fn from(text: &str) -> Self {
-        Prose(Cow::Owned(to_raw_value(text).expect("a string")))
+        Prose(Cow::Owned(json::quoted(text)))
     }
 }
 

@@ -191,7 +191,7 @@ fn tool_call<'a>(block: &'a Block<'a>) -> ToolCall<'a> {
         kind: FunctionType::Function,
         function: FunctionCall {
             name: wire_name(block.name.as_deref().unwrap_or_default()),
-            arguments: block.input.map_or("{}", |input| input.get()),
+            arguments: block.input.map_or("{}", |input| input.get()).into(),
         },
     }
 }

@@ -6,6 +6,7 @@
 //! nesting, a mistake — it does not take at all: that is read by serde_json, which also says what is wrong.
 
 mod scan;
+mod write;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Seq
 use serde::forward_to_deserialize_any;
 
 use self::scan::{Scanner, Span};
+pub use self::write::{quoted, unread};
 
 /// Levels of what is read, and not only passed over: each takes some of the stack.
 const MAX_DEPTH: usize = 32;

@@ -8,7 +8,7 @@ use super::{NotTaken, Taken};
 const MAX_DEPTH: usize = 127;
 
 /// How many bytes of a string are looked at together: as many as a mask has bits.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 const LANES: usize = 16;
 
 /// A place in a text.
@@ -193,11 +193,11 @@ impl<'a> Scanner<'a> {
 }
 
 /// Bytes that are looked at together: in a mask of them the lowest bit stands for the first.
-struct Block([u8x16; BLOCK / LANES]);
+pub(super) struct Block([u8x16; BLOCK / LANES]);
 
 impl Block {
     #[inline(always)]
-    fn of(bytes: &[u8; BLOCK]) -> Self {
+    pub(super) fn of(bytes: &[u8; BLOCK]) -> Self {
         let parts = bytes.as_chunks::<LANES>().0;
         Block(std::array::from_fn(|at| u8x16::new(parts[at])))
     }
@@ -209,12 +209,12 @@ impl Block {
     }
 
     #[inline(always)]
-    fn equal(&self, byte: u8) -> u64 {
+    pub(super) fn equal(&self, byte: u8) -> u64 {
         self.mask(|part| part.simd_eq(u8x16::splat(byte)))
     }
 
     #[inline(always)]
-    fn control(&self) -> u64 {
+    pub(super) fn control(&self) -> u64 {
         self.mask(|part| part.simd_eq(part.min(u8x16::splat(LAST_CONTROL))))
     }
 

@@ -189,7 +189,7 @@ pub enum FunctionType {
 #[derive(Debug, Serialize)]
 pub struct FunctionCall<'a> {
     pub name: Cow<'a, str>,
-    pub arguments: &'a str,
+    pub arguments: Prose<'a>,
 }
 
 /// A function on offer.
