@@ -1,7 +1,7 @@
 //! Writes a text as a JSON string, as serde_json does, and many bytes at a time.
 
-use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer, MapDeserializer};
 use serde::de::Deserialize;
+use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer, MapDeserializer};
 use serde_json::value::RawValue;
 
 use super::scan::{BLOCK, Block};
@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn a_text_is_written_as_serde_json_writes_it() {
         let ascii: String = (0..128).map(char::from).collect();
-        for text in ["", "a", "\"", "\\\\", "é\n😀", &ascii, &ascii.repeat(3), &"x".repeat(200), &"\"\n".repeat(99)] {
+        for text in ["", "a", "\"", "\\\\", "é\n😀", &ascii, &ascii.repeat(3), &"x".repeat(200), &"\"\n".repeat(99)]
+        {
             for before in 0..130 {
                 let text = "é".repeat(before % 2) + &"x".repeat(before) + text;
                 assert_eq!(quoted(&text).get(), serde_json::to_string(&text).unwrap());
