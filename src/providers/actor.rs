@@ -5,7 +5,6 @@
 //! anyway.
 
 use std::future::Future;
-use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +14,6 @@ use std::time::{Instant, SystemTime};
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::prelude::*;
 use actix_http::RequestHead;
-use actix_http::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::header::{self, HeaderMap};
 use futures_util::future::LocalBoxFuture;
@@ -153,10 +151,6 @@ fn send_error(provider: &str, error: &SendRequestError) -> GatewayError {
             GatewayError::new(Cause::ConnectTimeout, "The provider could not be reached in time")
         }
         SendRequestError::Connect(ConnectError::Disconnected) | SendRequestError::Send(_) => disconnected(),
-        // A stale connection of the pool is reset as often as it is closed.
-        SendRequestError::Response(ParseError::Io(error)) if error.kind() == ErrorKind::ConnectionReset => {
-            disconnected()
-        }
         SendRequestError::Connect(error) => {
             log::warn!("no connection to provider {provider}: {error}");
             GatewayError::new(Cause::Unreachable, "The provider cannot be reached")

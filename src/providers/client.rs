@@ -62,7 +62,7 @@ pub fn tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    // awc's HTTP/2 reuses connections that have ended; see actix-web#2715 and #3788.
+    // No other is spoken here, and awc panics where a connection of HTTP/2 is read from.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

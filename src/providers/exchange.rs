@@ -1,6 +1,6 @@
 //! One request and its answer over HTTP/1.1. Heads and chunks are read and written by actix' codec.
 //!
-//! The body that is asked is written from where it stands, beside its head; what has been written is not kept. Between two
+//! The body that is asked is written from where it stands, beside its head; once it is written it is freed. Between two
 //! pieces of an answer nothing is held for what will come.
 
 use std::future::poll_fn;
@@ -15,6 +15,7 @@ use actix_http::error::{ParseError, PayloadError};
 use actix_http::h1::{ClientCodec, ClientPayloadCodec, Message, MessageType};
 use actix_http::{RequestHead, RequestHeadType, ResponseHead};
 use awc::error::{ConnectError, SendRequestError};
+use awc::http::{StatusCode, Version, header};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::Stream;
 
@@ -31,12 +32,36 @@ pub(super) async fn exchange(
     let (mut codec, mut written) = (pool.codec(), BytesMut::with_capacity(1024));
     let size = BodySize::Sized(body.len() as u64);
     codec.encode(Message::Item((RequestHeadType::Rc(head.clone(), None), size)), &mut written)?;
-    let mut asking =
-        Asking { pool, connection, codec, head: written.freeze(), body, is_asked: false, read: BytesMut::new() };
+    let mut asking = Asking {
+        pool,
+        connection,
+        codec,
+        head: written.freeze(),
+        body,
+        is_asked: false,
+        read: BytesMut::new(),
+        answer: None,
+    };
     let head = poll_fn(|context| asking.poll(context)).await?;
-    // To us it is the answer; what follows it would answer somebody else.
-    let may_keep = !head.status.is_informational();
+    let may_keep = says_its_end(&head);
     Ok((head, asking.answered(may_keep)))
+}
+
+/// Whether what follows on the connection can only be the next answer. After `100 Continue`, which is the answer to us,
+/// the real one may follow; without a length, a body that is not read.
+fn says_its_end(head: &ResponseHead) -> bool {
+    let has = |name| head.headers.contains_key(name);
+    head.version == Version::HTTP_11
+        && !head.status.is_informational()
+        && (has(header::CONTENT_LENGTH)
+            || has(header::TRANSFER_ENCODING)
+            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED))
+}
+
+/// Whether an error says that the other side has closed: TLS says so where it was not told beforehand.
+fn is_closing(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
 /// An exchange of which the answer has not begun.
@@ -49,15 +74,28 @@ struct Asking<'a> {
     body: Bytes,
     is_asked: bool,
     read: BytesMut,
+    /// Has come, though not all is asked.
+    answer: Option<ResponseHead>,
 }
 
 impl Asking<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, SendRequestError>> {
         let asked = if self.is_asked { Poll::Ready(Ok(())) } else { self.ask(context) };
-        // A provider may refuse, and close, before it has read all.
-        match (self.listen(context), asked) {
-            (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(SendRequestError::Send(error))),
-            (answer, _) => answer,
+        if self.answer.is_none()
+            && let Poll::Ready(head) = self.listen(context)?
+        {
+            self.answer = Some(head);
+        }
+        match (self.answer.take(), asked) {
+            // It has been promised before all was asked, and may wait for the rest.
+            (Some(head), Poll::Pending) if head.status.is_success() => {
+                self.answer = Some(head);
+                Poll::Pending
+            }
+            // A provider may refuse, and close, before it has read all.
+            (Some(head), _) => Poll::Ready(Ok(head)),
+            (None, Poll::Ready(Err(error))) => Poll::Ready(Err(SendRequestError::Send(error))),
+            (None, _) => Poll::Pending,
         }
     }
 
@@ -81,14 +119,15 @@ impl Asking<'_> {
 
     fn listen(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, SendRequestError>> {
         loop {
-            let read = ready!(self.pool.read(&mut self.connection, &mut self.read, context));
-            if read.map_err(ParseError::Io)? == 0 {
-                let begun = !self.read.is_empty();
-                return Poll::Ready(Err(if begun {
-                    ParseError::Incomplete.into()
-                } else {
-                    ConnectError::Disconnected.into()
-                }));
+            let has_begun = !self.read.is_empty();
+            match ready!(self.pool.read(&mut self.connection, &mut self.read, context)) {
+                Ok(0) if has_begun => return Poll::Ready(Err(ParseError::Incomplete.into())),
+                Ok(0) => return Poll::Ready(Err(ConnectError::Disconnected.into())),
+                Err(error) if !has_begun && is_closing(&error) => {
+                    return Poll::Ready(Err(ConnectError::Disconnected.into()));
+                }
+                Err(error) => return Poll::Ready(Err(ParseError::Io(error).into())),
+                Ok(_) => {}
             }
             if let Some(head) = self.codec.decode(&mut self.read)? {
                 return Poll::Ready(Ok(head));
@@ -96,7 +135,7 @@ impl Asking<'_> {
         }
     }
 
-    /// `may_keep`: nothing will come after this answer.
+    /// `may_keep`: nothing but the next answer comes after this one.
     fn answered(self, may_keep: bool) -> Payload {
         let has_body = self.codec.message_type() != MessageType::None;
         let keeps = self.is_asked && may_keep;

@@ -5,9 +5,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix_codec::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,7 +16,9 @@ use actix_http::ServiceConfig;
 use actix_http::h1::ClientCodec;
 use awc::error::ConnectError;
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
+use tokio::task::unconstrained;
 
 /// Below the idle time after which common providers close: a kept connection that the other side has closed
 /// without our noticing fails on its next use.
@@ -102,7 +105,7 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection on which an answer has come to its end, and nothing after it.
+    /// Keeps a connection on which an answer has come to its end, and after which only the next one can come.
     pub(super) fn give_back(&self, connection: Connection) {
         if connection.generation != self.generation.get() {
             return;
@@ -143,8 +146,10 @@ impl Connection {
     /// Whether it is open and nothing has come that nobody asked for.
     fn is_silent(&mut self) -> bool {
         let mut byte = [0];
-        let mut context = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.socket).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+        let listening =
+            poll_fn(|context| Pin::new(&mut self.socket).poll_read(context, &mut ReadBuf::new(&mut byte)).map(drop));
+        // A task that has read much would be told that nothing is there, without a look.
+        unconstrained(listening).now_or_never().is_none()
     }
 }
 

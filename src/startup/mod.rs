@@ -224,10 +224,20 @@ impl Gateway {
 /// as a whole. Under a system each worker would be a `LocalSet`, which wakes its own thread through the kernel, with a
 /// write and another wait, whenever a socket is ready.
 async fn apart(server: Server) -> io::Result<()> {
-    let (sender, ended) = oneshot::channel();
+    let (ending, ended) = oneshot::channel();
+    // Dropped with this future, and then the server ends.
+    let (_here, gone) = oneshot::channel::<()>();
     std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let _ = sender.send(runtime.and_then(|runtime| runtime.block_on(server)));
+        let served = runtime.and_then(|runtime| {
+            runtime.block_on(async {
+                tokio::select! {
+                    result = server => result,
+                    _ = gone => Ok(()),
+                }
+            })
+        });
+        let _ = ending.send(served);
     })?;
     ended.await.unwrap_or_else(|_| Err(io::Error::other("the server's thread broke down")))
 }

@@ -91,6 +91,22 @@ fn a_connection_with_an_answer_still_to_come_is_not_used_again() {
     }
 }
 
+/// What comes after its head is not read, and must not be taken for the answer to the next.
+#[test]
+fn a_connection_with_an_answer_without_a_length_is_not_used_again() {
+    let provider = Provider::start();
+    let gateway = setup(&provider).start();
+    let call = gateway.send(&asking("Hi"));
+    let mut exchange = provider.accept();
+    exchange.raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n");
+    call.reply().assert_error_of("scripted", 502, "api_error", true);
+    let call = gateway.send(&asking("mine"));
+    let next = provider.accept();
+    exchange.say_and_keep("not yours");
+    next.say("yours");
+    assert_eq!(call.reply().said(), "yours");
+}
+
 #[test]
 fn a_client_may_send_one_request_after_the_other() {
     let provider = Provider::start();

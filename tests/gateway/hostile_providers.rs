@@ -1,6 +1,6 @@
 //! Providers that answer to hurt: what they say is bounded, stays where it belongs, and leads nowhere.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 use flate2::Compression;
@@ -236,6 +236,32 @@ fn a_refusal_counts_that_comes_before_all_was_asked() {
         call.reply().assert_error_of("scripted", 413, "request_too_large", false);
         assert!(matches!(read_to_end(&mut socket), Ok(rest) if rest < text.len()), "the rest is not sent after it");
     }
+}
+
+#[test]
+fn a_success_that_is_promised_before_all_was_asked_is_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gateway = Gateway::before(&format!("http://{}/v1", listener.local_addr().unwrap()));
+    let call = gateway.send(&asking(&"words ".repeat(4 << 20)));
+    let (socket, _) = listener.accept().unwrap();
+    let mut asked = BufReader::new(&socket);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        asked.read_line(&mut line).unwrap();
+        match line.trim_end().split_once(": ") {
+            Some(("content-length", value)) => length = value.parse().unwrap(),
+            Some(_) => {}
+            None if line.trim_end().is_empty() => break,
+            None => {}
+        }
+    }
+    let body = completion("well").to_string();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
+    (&socket).write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes()).unwrap();
+    assert_eq!(io::copy(&mut asked.take(length), &mut io::sink()).unwrap(), length);
+    (&socket).write_all(body.as_bytes()).unwrap();
+    assert_eq!(call.reply().said(), "well");
 }
 
 /// How much comes until the other side closes.
