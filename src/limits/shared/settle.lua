@@ -27,8 +27,9 @@ end
 local kinds = { 'requests', 'errors', 'input_tokens', 'cache_read_tokens', 'cache_write_tokens', 'output_tokens', 'cost' }
 while ARGV[place] do
     local day, model = ARGV[place], ARGV[place + 1]
-    for period, seconds in pairs({ [day] = 3 * 86400, [string.sub(day, 1, 7)] = 40 * 86400 }) do
-        local key = KEYS[3] .. period
+    -- In this order, whatever the date is: what the day cannot take is not counted in the month either.
+    for _, period in ipairs({ { day, 3 * 86400 }, { string.sub(day, 1, 7), 40 * 86400 } }) do
+        local key, seconds = KEYS[3] .. period[1], period[2]
         for kind = 1, 7 do
             redis.call('HINCRBY', key, kinds[kind] .. ':' .. model, ARGV[place + 1 + kind])
         end
