@@ -119,6 +119,15 @@ impl<'a> Scanner<'a> {
     pub(super) fn string(&mut self) -> Taken<Span<'a>> {
         self.expect(b'"')?;
         let from = self.at - 1;
+        // Most are names and short words: they end before anything has to be known of them.
+        if let Some(lane) = self.text.as_bytes()[self.at..].first_chunk::<LANES>() {
+            let lane = u8x16::new(*lane);
+            let ends = lane.simd_eq(u8x16::splat(b'"')).to_bitmask();
+            let others = lane.simd_eq(u8x16::splat(b'\\')) | lane.simd_eq(lane.min(u8x16::splat(LAST_CONTROL)));
+            if ends.trailing_zeros() < others.to_bitmask().trailing_zeros() {
+                return Ok(self.span(from, self.at + ends.trailing_zeros() as usize, false));
+            }
+        }
         let mut is_escaped = false;
         // Whether the next block begins with what a backslash at the end of this one escapes, and up to where escapes
         // have been looked at already.
