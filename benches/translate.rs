@@ -2,7 +2,7 @@
 
 mod inputs;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use divan::Bencher;
 use divan::counter::BytesCount;
 use gatewayz::tokens;
@@ -15,6 +15,7 @@ use gatewayz::translate::stream::reader::Reader;
 use gatewayz::translate::stream::{Bounds, End};
 use gatewayz::translate::tools::ToolNames;
 use gatewayz::translate::{parse, validate};
+use gatewayz::wire::pieces::PiecesWriter;
 use gatewayz::wire::sse::Decoder;
 use serde_json::Map;
 
@@ -34,11 +35,11 @@ fn main() {
 /// Parse, validate, estimate the tokens, translate, write: what the gateway does with a request.
 #[divan::bench(args = SIZES)]
 fn request_whole(bencher: Bencher<'_, '_>, size: Size) {
-    let body = size.request("model", false);
+    let body = Bytes::from(size.request("model", false));
     let signer = Signer::new(b"bench");
     let (dialect, extra_body) = (Dialect::named("generic").unwrap(), Map::new());
     bencher.counter(BytesCount::new(body.len())).bench(|| {
-        let parsed = parse::request(body.as_bytes()).unwrap();
+        let parsed = parse::request(&body).unwrap();
         validate::messages(&parsed).unwrap();
         let target = Target {
             dialect: &dialect,
@@ -48,7 +49,9 @@ fn request_whole(bencher: Bencher<'_, '_>, size: Size) {
             unsupported: Unsupported::Drop,
             signer: &signer,
         };
-        (tokens::estimate_request(&parsed), request(&parsed, &target).unwrap())
+        let mut written = PiecesWriter::new(body.clone());
+        request(&parsed, &target, &mut written).unwrap();
+        (tokens::estimate_request(&parsed), written.finish())
     });
 }
 

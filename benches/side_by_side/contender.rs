@@ -152,7 +152,9 @@ fn translated(body: &str, model: &str) -> Vec<u8> {
         unsupported: Unsupported::Drop,
         signer: &Signer::new(b"bench"),
     };
-    request(&parsed, &target).unwrap_or_else(|invalid| panic!("{invalid:?}")).body
+    let mut written = Vec::new();
+    request(&parsed, &target, &mut written).unwrap_or_else(|invalid| panic!("{invalid:?}"));
+    written
 }
 
 /// One that nobody listens on at the moment.

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rand::Rng;
 
 use super::rules::{Attempt, Next, next};
@@ -11,6 +10,7 @@ use crate::catalog::Route;
 use crate::error::{Cause, GatewayError};
 use crate::metrics::observation::{Observation, Rejection, RetryReason};
 use crate::providers::protocol::Ask;
+use crate::wire::pieces::Pieces;
 
 /// See the module.
 pub(super) struct Attempts {
@@ -51,7 +51,7 @@ impl Attempts {
     }
 
     /// The next attempt.
-    pub(super) fn ask(&self, dispatcher: &Dispatcher, body: Bytes, stream: bool) -> Ask {
+    pub(super) fn ask(&self, dispatcher: &Dispatcher, body: Pieces, stream: bool) -> Ask {
         Ask { body, stream, time_left: self.time_left(dispatcher), disconnected_before: self.disconnected }
     }
 

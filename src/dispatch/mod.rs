@@ -47,6 +47,7 @@ use crate::translate::stream::Bounds;
 use crate::translate::tools::ToolNames;
 use crate::translate::{error, parse, validate};
 use crate::wire::anthropic::request::MessagesRequest;
+use crate::wire::pieces::{Pieces, PiecesWriter};
 
 /// How streams are treated.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +124,8 @@ impl Echo {
 /// The request as the rest of this module sees it while a provider is looked for.
 struct Asked<'r, 'a> {
     request: &'r MessagesRequest<'r>,
+    /// What the request was read from.
+    body: &'r Bytes,
     resolved: &'r Resolved,
     context: Context<'a>,
     request_id: &'r str,
@@ -145,7 +148,7 @@ async fn run(dispatcher: &Dispatcher, inbound: Inbound, outbox: &Outbox) -> Resu
 /// Answers a request; a stream only as far as its first content.
 async fn answer<'a>(
     dispatcher: &'a Dispatcher,
-    body: &[u8],
+    body: &Bytes,
     Asker { client, request_id, received }: Asker<'a>,
     echo: &'a OnceCell<Echo>,
     outbox: &'a Outbox,
@@ -197,12 +200,12 @@ async fn answer<'a>(
     if !request.stream {
         let estimate = counted.map_or(InputEstimate::Counts(&count), InputEstimate::Counted);
         let context = echo.context(&dispatcher.signer, estimate);
-        let asked = Asked { request: &request, resolved: &resolved, context, request_id };
+        let asked = Asked { request: &request, body, resolved: &resolved, context, request_id };
         whole::answer(dispatcher, &asked, attempts, scope, outbox).await?;
         return Ok(None);
     }
     let context = echo.context(&dispatcher.signer, InputEstimate::Counted(counted.unwrap_or_default()));
-    let asked = Asked { request: &request, resolved: &resolved, context, request_id };
+    let asked = Asked { request: &request, body, resolved: &resolved, context, request_id };
     let mut session = Session::new(outbox, dispatcher, context);
     let opened = stream::open(dispatcher, &asked, attempts, &mut scope, &mut session).await?;
     Ok(opened.map(|opened| (opened, scope, session)))
@@ -239,7 +242,7 @@ pub fn random_id(prefix: &str) -> String {
 /// A translated request, ready for its provider.
 struct Prepared {
     provider: ProviderId,
-    body: Bytes,
+    body: Pieces,
     dropped: Dropped,
 }
 
@@ -253,11 +256,12 @@ fn prepare(dispatcher: &Dispatcher, asked: &Asked<'_, '_>, route: &Route) -> Res
         unsupported: dispatcher.unsupported,
         signer: &dispatcher.signer,
     };
-    let translated = request(asked.request, &target)?;
-    for field in translated.dropped.iter() {
+    let mut out = PiecesWriter::new(asked.body.clone());
+    let dropped = request(asked.request, &target, &mut out)?;
+    for field in dropped.iter() {
         dispatcher.emitter.record(Observation::Dropped { field });
     }
-    Ok(Prepared { provider: route.provider, body: translated.body.into(), dropped: translated.dropped })
+    Ok(Prepared { provider: route.provider, body: out.finish(), dropped })
 }
 
 /// The failure that an answer other than 200 says.

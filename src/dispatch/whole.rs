@@ -15,6 +15,7 @@ use crate::metrics::observation::CallOutcome;
 use crate::providers::protocol::Answer;
 use crate::translate::dropped::Dropped;
 use crate::translate::response::{Translated, response};
+use crate::wire::pieces::Pieces;
 
 pub(super) async fn answer(
     dispatcher: &Dispatcher,
@@ -82,7 +83,7 @@ async fn wait<T>(
 async fn exchange(
     dispatcher: &Dispatcher,
     attempts: &Attempts,
-    body: Bytes,
+    body: Pieces,
 ) -> Result<(Answer, Result<Bytes, GatewayError>), GatewayError> {
     let ask = attempts.ask(dispatcher, body, false);
     let mut answer = dispatcher.providers.call(attempts.route(), ask).await?;

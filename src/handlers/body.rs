@@ -10,7 +10,7 @@ use crate::error::{Cause, GatewayError};
 use crate::metrics::observation::Rejection;
 
 /// What is set aside for a body before any of it has come, in bytes: an announcement costs nothing.
-const FIRST_BUFFER: usize = 64 * 1024;
+const FIRST_BUFFER: usize = 512 * 1024;
 
 impl App {
     /// Reads a JSON body within the bound and the time.

@@ -9,36 +9,38 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use actix_codec::{AsyncWrite as _, Decoder, Encoder};
+use actix_codec::{AsyncWrite, Decoder, Encoder};
 use actix_http::body::BodySize;
 use actix_http::error::{ParseError, PayloadError};
 use actix_http::h1::{ClientCodec, ClientPayloadCodec, Message, MessageType};
 use actix_http::{RequestHead, RequestHeadType, ResponseHead};
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::{StatusCode, Version, header};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 
 use super::pool::{Connection, Pool};
+use crate::wire::pieces::Pieces;
+
+/// Pieces that are written at once, at most.
+const SLICES: usize = 64;
 
 /// Asks, and returns when the head of the answer has come. Dropping the future closes the connection, as dropping the
 /// [`Payload`] before its end does.
 pub(super) async fn exchange(
     pool: &Rc<Pool>,
     head: &Rc<RequestHead>,
-    body: Bytes,
+    body: Pieces,
 ) -> Result<(ResponseHead, Payload), SendRequestError> {
     let connection = pool.take().await?;
     let (mut codec, mut written) = (pool.codec(), BytesMut::with_capacity(1024));
-    let size = BodySize::Sized(body.len() as u64);
+    let size = BodySize::Sized(body.iter().map(|piece| piece.len() as u64).sum());
     codec.encode(Message::Item((RequestHeadType::Rc(head.clone(), None), size)), &mut written)?;
     let mut asking = Asking {
         pool,
         connection,
         codec,
-        head: written.freeze(),
-        body,
-        is_asked: false,
+        writing: Some(Writing { head: written.freeze(), body, written: 0 }),
         read: BytesMut::new(),
         answer: None,
     };
@@ -64,15 +66,52 @@ fn is_closing(error: &io::Error) -> bool {
     matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
+/// What is written, and how far.
+struct Writing {
+    head: Bytes,
+    body: Pieces,
+    /// Bytes of both.
+    written: usize,
+}
+
+impl Writing {
+    fn write(&mut self, socket: &mut (impl AsyncWrite + Unpin), context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut socket = Pin::new(socket);
+        loop {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.rest(&mut slices);
+            if count == 0 {
+                return socket.poll_flush(context);
+            }
+            match ready!(socket.as_mut().poll_write_vectored(context, &slices[..count]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                wrote => self.written += wrote,
+            }
+        }
+    }
+
+    /// What comes next, and in how many slices.
+    fn rest<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let (mut passed, mut count) = (self.written, 0);
+        for piece in [&self.head].into_iter().chain(&*self.body) {
+            let rest = &piece[passed.min(piece.len())..];
+            passed -= piece.len() - rest.len();
+            if !rest.is_empty() && count < slices.len() {
+                slices[count] = IoSlice::new(rest);
+                count += 1;
+            }
+        }
+        count
+    }
+}
+
 /// An exchange of which the answer has not begun.
 struct Asking<'a> {
     pool: &'a Rc<Pool>,
     connection: Connection,
     codec: ClientCodec,
-    /// What is still to be written.
-    head: Bytes,
-    body: Bytes,
-    is_asked: bool,
+    /// None when it is asked.
+    writing: Option<Writing>,
     read: BytesMut,
     /// Has come, though not all is asked.
     answer: Option<ResponseHead>,
@@ -80,7 +119,7 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, SendRequestError>> {
-        let asked = if self.is_asked { Poll::Ready(Ok(())) } else { self.ask(context) };
+        let asked = self.ask(context);
         if self.answer.is_none()
             && let Poll::Ready(head) = self.listen(context)?
         {
@@ -100,20 +139,9 @@ impl Asking<'_> {
     }
 
     fn ask(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut socket = Pin::new(&mut self.connection.socket);
-        while !self.head.is_empty() || !self.body.is_empty() {
-            let parts = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
-            let wrote = ready!(socket.as_mut().poll_write_vectored(context, &parts))?;
-            if wrote == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            let of_head = wrote.min(self.head.len());
-            self.head.advance(of_head);
-            self.body.advance(wrote - of_head);
-        }
-        ready!(socket.poll_flush(context))?;
-        self.is_asked = true;
-        (self.head, self.body) = (Bytes::new(), Bytes::new());
+        let Some(writing) = &mut self.writing else { return Poll::Ready(Ok(())) };
+        ready!(writing.write(&mut self.connection.socket, context))?;
+        self.writing = None;
         Poll::Ready(Ok(()))
     }
 
@@ -138,7 +166,7 @@ impl Asking<'_> {
     /// `may_keep`: nothing but the next answer comes after this one.
     fn answered(self, may_keep: bool) -> Payload {
         let has_body = self.codec.message_type() != MessageType::None;
-        let keeps = self.is_asked && may_keep;
+        let keeps = self.writing.is_none() && may_keep;
         let mut payload = Payload {
             pool: self.pool.clone(),
             connection: Some(self.connection),

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use bytes::Bytes;
 use send_wrapper::SendWrapper;
 
 use super::body::AnswerBody;
 use super::circuit::Pass;
 use super::places::Place;
 use crate::error::GatewayError;
+use crate::wire::pieces::Pieces;
 
 /// One attempt.
 pub struct Ask {
     /// A chat completion request, written.
-    pub body: Bytes,
+    pub body: Pieces,
     pub stream: bool,
     /// In which the answer must have ended, from its turn on: to wait for that is not the provider's time.
     pub time_left: Duration,

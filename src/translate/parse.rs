@@ -15,9 +15,7 @@ pub fn request(body: &[u8]) -> Result<MessagesRequest<'_>, Invalid> {
     let Ok(text) = simdutf8::basic::from_utf8(body) else {
         return Err(Invalid::new("body", "the request body is not valid UTF-8"));
     };
-    let mut request: MessagesRequest<'_> = json::from_str(text).map_err(|_| named_mistake(body))?;
-    request.size = body.len();
-    Ok(request)
+    json::from_str(text).map_err(|_| named_mistake(body))
 }
 
 fn named_mistake(body: &[u8]) -> Invalid {

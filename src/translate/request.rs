@@ -1,5 +1,7 @@
 //! The first verb: a Messages request to the body of a chat completion.
 
+use std::io::Write;
+
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -27,15 +29,8 @@ pub struct Target<'a> {
     pub signer: &'a Signer,
 }
 
-/// A body ready to send.
-#[derive(Debug)]
-pub struct Translated {
-    pub body: Vec<u8>,
-    pub dropped: Dropped,
-}
-
-/// Translates a request that [`super::validate::messages`] found valid.
-pub fn request(request: &MessagesRequest<'_>, target: &Target<'_>) -> Result<Translated, Invalid> {
+/// Writes the translation of a request that [`super::validate::messages`] found valid, and tells what was left out.
+pub fn request(request: &MessagesRequest<'_>, target: &Target<'_>, out: impl Write) -> Result<Dropped, Invalid> {
     let dialect = target.dialect;
     let mut dropped = Dropped::default();
     request.others.iter().for_each(|name| dropped.note(name));
@@ -81,10 +76,8 @@ pub fn request(request: &MessagesRequest<'_>, target: &Target<'_>) -> Result<Tra
         continue_final_message,
         extra: Some(target.extra_body),
     };
-    // Most of it is copied; what is escaped once more, the arguments of calls, grows a little.
-    let mut written = Vec::with_capacity(request.size + request.size / 8);
-    serde_json::to_writer(&mut written, &body).map_err(|error| Invalid::new("body", error.to_string()))?;
-    Ok(Translated { body: written, dropped: dropped.settle(target.unsupported)? })
+    serde_json::to_writer(out, &body).map_err(|error| Invalid::new("body", error.to_string()))?;
+    dropped.settle(target.unsupported)
 }
 
 /// Whether the dialect takes the field; if not, that is noted.

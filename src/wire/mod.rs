@@ -8,6 +8,7 @@ pub mod cache;
 pub mod depth;
 pub mod json;
 pub mod openai;
+pub mod pieces;
 pub mod prose;
 pub mod sse;
 pub mod text;

@@ -33,16 +33,17 @@ pub fn request(case: &Case) -> Result<(), Failed> {
         unsupported: options.unsupported,
         signer: &signer,
     };
+    let mut written = Vec::new();
     let translated = parse::request(&body).and_then(|request| {
         validate::messages(&request)?;
-        translate::request::request(&request, &target)
+        translate::request::request(&request, &target, &mut written)
     });
     let mut outputs = Vec::new();
     match translated {
-        Ok(translated) => {
-            outputs.push(("openai.json", pretty(std::str::from_utf8(&translated.body)?)));
-            if !translated.dropped.is_empty() {
-                let fields: Vec<&str> = translated.dropped.iter().collect();
+        Ok(dropped) => {
+            outputs.push(("openai.json", pretty(std::str::from_utf8(&written)?)));
+            if !dropped.is_empty() {
+                let fields: Vec<&str> = dropped.iter().collect();
                 outputs.push(("dropped.json", pretty(&json!(fields).to_string())));
             }
         }

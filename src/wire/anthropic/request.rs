@@ -40,8 +40,6 @@ pub struct MessagesRequest<'a> {
     pub thread: bool,
     /// Top-level fields with a value that are not among those above, as the client spelt them.
     pub others: Vec<Text<'a>>,
-    /// Bytes of the JSON that it was read from, 0 where that was not said.
-    pub size: usize,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for MessagesRequest<'a> {
