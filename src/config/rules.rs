@@ -206,9 +206,24 @@ fn provider_mistakes(provider: &Provider, key: &dyn Fn(&str) -> String, say: &mu
             && value.parse::<awc::http::header::HeaderValue>().is_ok();
         if !fits {
             say(key(&format!("extra_headers.{name}")), "is no HTTP header".into());
+        } else if OF_THE_EXCHANGE.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            say(key(&format!("extra_headers.{name}")), "belongs to the connection, and is set by the gateway".into());
         }
     }
 }
+
+/// Headers that say how a request is framed and what becomes of its connection.
+const OF_THE_EXCHANGE: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// What is wrong with a text that is no name.
 pub const NO_NAME: &str = "is no name: letters, digits, - and _ only";

@@ -311,8 +311,15 @@ fn an_address_that_cannot_be_called_is_named() {
         assert_eq!(mistakes(&text, &[]), ["file: providers[0].base_url"], "{url}");
     }
     let text = MINIMAL
-        .replace("name = \"local\"", "name = \"local\"\ntotal_timeout = \"0s\"\nextra_headers = { \"x y\" = \"z\" }");
-    assert_eq!(mistakes(&text, &[]), ["file: providers[0].extra_headers.x y", "file: providers[0].total_timeout"]);
+        .replace("name = \"local\"", "name = \"local\"\ntotal_timeout = \"0s\"\nextra_headers = { \"x y\" = \"z\", Transfer-Encoding = \"chunked\" }");
+    assert_eq!(
+        mistakes(&text, &[]),
+        [
+            "file: providers[0].extra_headers.Transfer-Encoding",
+            "file: providers[0].extra_headers.x y",
+            "file: providers[0].total_timeout"
+        ]
+    );
 }
 
 const SECRET: &str = "redis://:secret-in-the-wrong-place@redis";
