@@ -41,6 +41,7 @@ pub struct ProviderActor {
 impl ProviderActor {
     pub(super) fn new(provider: Arc<Provider>, emitter: Emitter) -> ProviderActor {
         let pool = Rc::new(Pool::new(client::dial(&provider)));
+        pool.keep_swept();
         let heads = ["application/json", "text/event-stream"].map(|accept| client::head(&provider, accept));
         ProviderActor { provider, pool, heads, emitter }
     }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ use tokio::task::unconstrained;
 /// Below the idle time after which common providers close: a kept connection that the other side has closed
 /// without our noticing fails on its next use.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often it is looked for connections that have been idle for longer.
+const SWEEP: Duration = Duration::from_secs(5);
 /// A connection is renewed after this, so that changes of DNS are followed.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// Bytes read at once: one record of TLS.
@@ -110,11 +113,31 @@ impl Pool {
         if connection.generation != self.generation.get() {
             return;
         }
-        let (mut idle, now) = (self.idle.borrow_mut(), Instant::now());
-        while idle.front().is_some_and(|oldest| now - oldest.since > KEEP_ALIVE) {
+        self.idle.borrow_mut().push_back(Idle { connection, since: Instant::now() });
+    }
+
+    /// Closes what has been idle for too long, again and again for as long as there is the pool: without this, what is
+    /// left when the requests end would stay open until the next one.
+    pub(super) fn keep_swept(self: &Rc<Self>) {
+        let pool = Rc::downgrade(self);
+        actix_rt::spawn(async move {
+            loop {
+                actix_rt::time::sleep(SWEEP).await;
+                let Some(pool) = pool.upgrade() else { return };
+                pool.sweep(Instant::now());
+            }
+        });
+    }
+
+    fn sweep(&self, now: Instant) {
+        let mut idle = self.idle.borrow_mut();
+        while idle.front().is_some_and(|oldest| now.saturating_duration_since(oldest.since) > KEEP_ALIVE) {
             idle.pop_front();
         }
-        idle.push_back(Idle { connection, since: now });
+        if idle.is_empty() {
+            // After a crowd there was room for it.
+            idle.shrink_to_fit();
+        }
     }
 
     /// Closes what is kept now, and what is in use now as soon as it is free.
@@ -155,8 +178,6 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
@@ -204,6 +225,18 @@ mod tests {
         assert_eq!(far.borrow().len(), 1, "a new one for the one that spoke");
         used_once(&pool).await;
         assert_eq!(far.borrow().len(), 1);
+    }
+
+    #[actix_rt::test]
+    async fn what_is_idle_for_long_is_closed_without_a_request() {
+        let (pool, far) = pool();
+        let before = Instant::now();
+        used_once(&pool).await;
+        pool.sweep(before + KEEP_ALIVE);
+        used_once(&pool).await;
+        assert_eq!(far.borrow().len(), 1, "it was kept");
+        pool.sweep(Instant::now() + KEEP_ALIVE + Duration::from_secs(1));
+        assert_eq!(far.take()[0].read(&mut [0]).await.unwrap(), 0, "it is closed");
     }
 
     #[actix_rt::test]
