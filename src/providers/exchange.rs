@@ -24,6 +24,8 @@ use crate::wire::pieces::Pieces;
 
 /// Pieces that are written at once, at most.
 const SLICES: usize = 64;
+/// Interim answers that are passed over, at most.
+const MAX_INTERIM: u8 = 16;
 
 /// Asks, and returns when the head of the answer has come. Dropping the future closes the connection, as dropping the
 /// [`Payload`] before its end does.
@@ -41,23 +43,37 @@ pub(super) async fn exchange(
         connection,
         codec,
         writing: Some(Writing { head: written.freeze(), body, written: 0 }),
+        is_broken: false,
         read: BytesMut::new(),
+        interim: 0,
         answer: None,
     };
     let head = poll_fn(|context| asking.poll(context)).await?;
-    let may_keep = says_its_end(&head);
-    Ok((head, asking.answered(may_keep)))
+    let payload = asking.answered(&head);
+    Ok((head, payload))
 }
 
-/// Whether what follows on the connection can only be the next answer. After `100 Continue`, which is the answer to us,
-/// the real one may follow; without a length, a body that is not read.
-fn says_its_end(head: &ResponseHead) -> bool {
-    let has = |name| head.headers.contains_key(name);
-    head.version == Version::HTTP_11
-        && !head.status.is_informational()
-        && (has(header::CONTENT_LENGTH)
-            || has(header::TRANSFER_ENCODING)
-            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED))
+/// Where the body of an answer ends (RFC 9112, 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Where its head, or its last chunk, says.
+    Said,
+    /// With the connection.
+    Close,
+    /// There is none, and what follows on the connection belongs to nobody: the answer was an interim one.
+    Unknown,
+}
+
+impl End {
+    fn of(head: &ResponseHead) -> End {
+        let has = |name| head.headers.contains_key(name);
+        match head.status {
+            status if status.is_informational() => End::Unknown,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => End::Said,
+            _ if has(header::CONTENT_LENGTH) || has(header::TRANSFER_ENCODING) => End::Said,
+            _ => End::Close,
+        }
+    }
 }
 
 /// Whether an error says that the other side has closed: TLS says so where it was not told beforehand.
@@ -112,42 +128,41 @@ struct Asking<'a> {
     codec: ClientCodec,
     /// None when it is asked.
     writing: Option<Writing>,
+    /// It could not be asked to the end.
+    is_broken: bool,
     read: BytesMut,
     /// Has come, though not all is asked.
     answer: Option<ResponseHead>,
+    /// How many interim answers have come.
+    interim: u8,
 }
 
 impl Asking<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, SendRequestError>> {
-        let asked = self.ask(context);
+        self.ask(context);
         if self.answer.is_none()
             && let Poll::Ready(head) = self.listen(context)?
         {
             self.answer = Some(head);
         }
-        match (self.answer.take(), asked) {
-            // It has been promised before all was asked, and may wait for the rest.
-            (Some(head), Poll::Pending) if head.status.is_success() => {
-                self.answer = Some(head);
-                Poll::Pending
-            }
-            // A provider may refuse, and close, before it has read all.
-            (Some(head), _) => Poll::Ready(Ok(head)),
-            (None, Poll::Ready(Err(error))) => Poll::Ready(Err(SendRequestError::Send(error))),
-            (None, _) => Poll::Pending,
+        // It has been promised before all was asked, and may wait for the rest.
+        match self.answer.take_if(|head| self.writing.is_none() || !head.status.is_success()) {
+            Some(head) => Poll::Ready(Ok(head)),
+            None => Poll::Pending,
         }
     }
 
-    fn ask(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(writing) = &mut self.writing else { return Poll::Ready(Ok(())) };
-        ready!(writing.write(&mut self.connection.socket, context))?;
-        self.writing = None;
-        Poll::Ready(Ok(()))
+    /// Where it breaks off there may be something to be heard: a provider may refuse, and close, before it has read all.
+    fn ask(&mut self, context: &mut Context<'_>) {
+        let Some(writing) = &mut self.writing else { return };
+        if let Poll::Ready(result) = writing.write(&mut self.connection.socket, context) {
+            (self.writing, self.is_broken) = (None, result.is_err());
+        }
     }
 
     fn listen(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, SendRequestError>> {
         loop {
-            let has_begun = !self.read.is_empty();
+            let has_begun = !self.read.is_empty() || self.interim > 0;
             match ready!(self.pool.read(&mut self.connection, &mut self.read, context)) {
                 Ok(0) if has_begun => return Poll::Ready(Err(ParseError::Incomplete.into())),
                 Ok(0) => return Poll::Ready(Err(ConnectError::Disconnected.into())),
@@ -157,22 +172,33 @@ impl Asking<'_> {
                 Err(error) => return Poll::Ready(Err(ParseError::Io(error).into())),
                 Ok(_) => {}
             }
-            if let Some(head) = self.codec.decode(&mut self.read)? {
-                return Poll::Ready(Ok(head));
+            while let Some(head) = self.codec.decode(&mut self.read)? {
+                if !self.is_interim(&head) {
+                    return Poll::Ready(Ok(head));
+                }
             }
         }
     }
 
-    /// `may_keep`: nothing but the next answer comes after this one.
-    fn answered(self, may_keep: bool) -> Payload {
-        let has_body = self.codec.message_type() != MessageType::None;
-        let keeps = self.writing.is_none() && may_keep;
+    /// Whether this is not yet the answer (RFC 9110, 15.2).
+    fn is_interim(&mut self, head: &ResponseHead) -> bool {
+        let is_interim = head.status.is_informational()
+            && head.status != StatusCode::SWITCHING_PROTOCOLS
+            && self.codec.message_type() == MessageType::None
+            && self.interim < MAX_INTERIM;
+        self.interim += u8::from(is_interim);
+        is_interim
+    }
+
+    fn answered(self, head: &ResponseHead) -> Payload {
+        let end = End::of(head);
+        let has_body = end == End::Close || self.codec.message_type() != MessageType::None;
         let mut payload = Payload {
             pool: self.pool.clone(),
             connection: Some(self.connection),
-            codec: self.codec.into_payload_codec(),
+            keeps: end == End::Said && head.version == Version::HTTP_11 && self.writing.is_none() && !self.is_broken,
+            codec: (end != End::Close).then(|| self.codec.into_payload_codec()),
             read: self.read,
-            keeps,
         };
         if !has_body {
             payload.end();
@@ -186,7 +212,8 @@ pub(super) struct Payload {
     pool: Rc<Pool>,
     /// None after the end.
     connection: Option<Connection>,
-    codec: ClientPayloadCodec,
+    /// None where all that comes is the body.
+    codec: Option<ClientPayloadCodec>,
     read: BytesMut,
     /// Whether the connection can serve again.
     keeps: bool,
@@ -195,7 +222,7 @@ pub(super) struct Payload {
 impl Payload {
     fn end(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        if self.keeps && self.codec.keep_alive() && self.read.is_empty() {
+        if self.keeps && self.codec.as_ref().is_some_and(|codec| codec.keep_alive()) && self.read.is_empty() {
             self.pool.give_back(connection);
         }
     }
@@ -208,7 +235,10 @@ impl Stream for Payload {
         let this = self.get_mut();
         loop {
             let Some(connection) = &mut this.connection else { return Poll::Ready(None) };
-            let decoded = this.codec.decode(&mut this.read);
+            let decoded = match &mut this.codec {
+                Some(codec) => codec.decode(&mut this.read),
+                None => Ok((!this.read.is_empty()).then(|| Some(this.read.split().freeze()))),
+            };
             if this.read.is_empty() {
                 // The codec makes room for what will come.
                 this.read = BytesMut::new();
@@ -221,7 +251,12 @@ impl Stream for Payload {
                 }
                 None => {}
             }
-            if ready!(this.pool.read(connection, &mut this.read, context))? == 0 {
+            let read = match ready!(this.pool.read(connection, &mut this.read, context)) {
+                // As many servers close TLS. What the body says must tell whether it is whole.
+                Err(error) if this.codec.is_none() && error.kind() == io::ErrorKind::UnexpectedEof => 0,
+                read => read?,
+            };
+            if read == 0 {
                 this.connection = None;
                 let cut = !this.read.is_empty();
                 return Poll::Ready(cut.then(|| Err(PayloadError::Incomplete(None))));

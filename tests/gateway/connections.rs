@@ -73,38 +73,40 @@ fn a_connection_with_an_answer_that_failed_is_not_used_again() {
     assert_eq!(call.reply().said(), "well");
 }
 
-/// `100 Continue`, which nobody asked for, is taken for the answer. The real one must never reach the next client.
+/// An interim answer, which nobody asked for, is no answer. The real one must never reach the next client.
 #[test]
-fn a_connection_with_an_answer_still_to_come_is_not_used_again() {
+fn the_answer_after_an_interim_one_reaches_its_own_client() {
     let provider = Provider::start();
     let gateway = setup(&provider).start();
     for status in ["100 Continue", "103 Early Hints"] {
-        let call = gateway.send(&asking("Hi"));
+        let first = gateway.send(&asking("Hi"));
         let mut exchange = provider.accept();
         exchange.raw(format!("HTTP/1.1 {status}\r\n\r\n"));
-        call.reply().assert_error_of("scripted", 502, "api_error", true);
-        let call = gateway.send(&asking("mine"));
-        let next = provider.accept();
-        exchange.say_and_keep("not yours");
-        next.say("yours");
-        assert_eq!(call.reply().said(), "yours");
+        let second = gateway.send(&asking("mine"));
+        provider.accept().say("yours");
+        assert_eq!(second.reply().said(), "yours");
+        exchange.say("the first one's");
+        assert_eq!(first.reply().said(), "the first one's");
     }
 }
 
-/// What comes after its head is not read, and must not be taken for the answer to the next.
+/// A stream without a length and without chunks comes as it is said, and ends with its connection.
 #[test]
-fn a_connection_with_an_answer_without_a_length_is_not_used_again() {
+fn a_stream_may_last_until_its_connection_closes() {
     let provider = Provider::start();
     let gateway = setup(&provider).start();
-    let call = gateway.send(&asking("Hi"));
-    let mut exchange = provider.accept();
-    exchange.raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n");
-    call.reply().assert_error_of("scripted", 502, "api_error", true);
-    let call = gateway.send(&asking("mine"));
-    let next = provider.accept();
-    exchange.say_and_keep("not yours");
-    next.say("yours");
-    assert_eq!(call.reply().said(), "yours");
+    for done in ["data: [DONE]\n\n", ""] {
+        let call = gateway.send(&streaming("Hi"));
+        let mut exchange = provider.accept();
+        exchange.raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n");
+        exchange.raw("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n\n");
+        let (_, mut events) = call.events();
+        assert_eq!(events.until("content_block_delta").data["delta"]["text"], "Hel", "before the end");
+        let last = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"lo\"},\"finish_reason\":\"stop\"}]}\n\n";
+        exchange.raw(format!("{last}{done}"));
+        drop(exchange);
+        assert_eq!(events.rest().events.last().unwrap().name, "message_stop");
+    }
 }
 
 #[test]

@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use super::{Fault, LITTLE_PATIENCE};
+use super::{Fault, LITTLE_IDLENESS, LITTLE_PATIENCE};
 use crate::expect::Connection::{Closed, Either, Gone, Kept};
 use crate::expect::{
     CONNECT_TIMEOUT, HUNG_UP, INTERRUPTED, SENSELESS, TIMEOUT, UNREACHABLE, WELL, fails, fails_once, says,
 };
 use crate::harness::provider::completion;
-use crate::script::{Act, Script};
+use crate::script::Script;
+
+const HELLO: &str = "text:Hello end_turn 10+3";
 
 pub fn faults() -> Vec<Fault> {
     let hello = completion("Hello").to_string();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
     let length = hello.len();
+    let early_hints = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n";
     vec![
         Fault::both("connection refused", Script::refused(), fails(UNREACHABLE, Gone)),
         Fault::both("connection that does not come about", Script::full(), fails(CONNECT_TIMEOUT, Gone))
@@ -54,7 +57,7 @@ pub fn faults() -> Vec<Fault> {
                     "HTTP/1.0 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{hello}"
                 ))
                 .close(),
-            says("text:Hello end_turn 10+3", Gone),
+            says(HELLO, Gone),
         ),
         Fault::both(
             "head of 200 KB",
@@ -71,21 +74,31 @@ pub fn faults() -> Vec<Fault> {
             Script::asked()
                 .raw("HTTP/1.1 100 Continue\r\n\r\n")
                 .raw(format!("{head}content-length: {length}\r\n\r\n{hello}")),
+            says(HELLO, Kept),
+        ),
+        Fault::both(
+            "several interim answers and the answer, in one piece",
+            Script::asked().raw(format!(
+                "{}HTTP/1.1 102 Processing\r\n\r\n{head}content-length: {length}\r\n\r\n{hello}",
+                early_hints.repeat(3)
+            )),
+            says(HELLO, Kept),
+        ),
+        Fault::both(
+            "an interim answer and nothing more",
+            Script::asked().raw(early_hints).hold(),
+            fails(TIMEOUT, Closed),
+        )
+        .with(LITTLE_PATIENCE),
+        Fault::both("an interim answer and the end", Script::asked().raw(early_hints).close(), fails(SENSELESS, Gone)),
+        Fault::both(
+            "interim answers without end",
+            Script::asked().drip(early_hints, Duration::from_millis(1)),
             fails(SENSELESS, Closed),
         ),
         Fault::both(
-            "103 Early Hints before the answer",
-            Script::asked()
-                .raw("HTTP/1.1 103 Early Hints\r\n\r\n")
-                .raw(format!("{head}content-length: {length}\r\n\r\n{hello}")),
-            fails(SENSELESS, Closed),
-        ),
-        Fault::both(
-            "103 Early Hints, and the answer when somebody else asks",
-            Script::asked()
-                .raw("HTTP/1.1 103 Early Hints\r\n\r\n")
-                .act(Act::Read)
-                .raw(format!("{head}content-length: {length}\r\n\r\n{hello}")),
+            "a change of the protocol",
+            Script::asked().raw("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n").hold(),
             fails(SENSELESS, Closed),
         ),
         Fault::both(
@@ -98,13 +111,24 @@ pub fn faults() -> Vec<Fault> {
             Script::asked().raw(format!(
                 "{head}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{hello}\r\n0\r\n\r\n"
             )),
-            says("text:Hello end_turn 10+3", Kept),
+            says(HELLO, Kept),
         ),
         Fault::both(
-            "neither length nor chunks",
-            Script::asked().raw(format!("{head}\r\n{hello}")).close(),
+            "neither length nor chunks: all until the end",
+            Script::asked().raw(format!("{head}\r\n{}", &hello[..20])).raw(&hello[20..]).close(),
+            says(HELLO, Gone),
+        ),
+        Fault::both(
+            "neither length nor chunks, and cut",
+            Script::asked().raw(format!("{head}\r\n{}", &hello[..20])).close(),
             fails(SENSELESS, Gone),
         ),
+        Fault::both(
+            "neither length nor chunks, and no end",
+            Script::asked().raw(format!("{head}\r\n{hello}")).hold(),
+            fails(TIMEOUT, Closed),
+        )
+        .with(LITTLE_IDLENESS),
         Fault::both("body that is cut", Script::half_a_body().close(), fails(INTERRUPTED, Gone)),
         Fault::both(
             "body that never begins",
