@@ -56,6 +56,26 @@ fn the_provider_gets_its_key_and_its_own_name_of_the_model_and_nothing_of_the_cl
     assert_eq!(call.reply().said(), "Hi");
 }
 
+/// Texts of every length around those at which they are copied, and more of them than are written at once.
+#[test]
+fn long_texts_reach_the_provider_as_they_were() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider.url());
+    let texts: Vec<String> = (0..100).map(|at| format!("{at} \"é\\ {}", "x".repeat(4050 + at))).collect();
+    let turn = |(at, text): (usize, &String)| json!({"role": (["user", "assistant"][at % 2]), "content": text});
+    let mut body = asking("");
+    body["messages"] = texts.iter().chain([&texts[0]]).enumerate().map(turn).collect();
+    let call = gateway.send(&body);
+    let exchange = provider.accept();
+    let sent = exchange.body["messages"].as_array().unwrap();
+    assert_eq!(sent.len(), 101);
+    for (message, text) in sent.iter().zip(&texts) {
+        assert_eq!(message["content"], **text);
+    }
+    exchange.say("Hi");
+    assert_eq!(call.reply().said(), "Hi");
+}
+
 #[test]
 fn beta_queries_and_headers_are_accepted() {
     let provider = Provider::start();

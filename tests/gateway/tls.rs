@@ -20,11 +20,13 @@ fn a_private_provider_is_trusted_by_its_file_of_roots() {
     let provider = authority.provider();
     let roots = authority.file();
     let gateway = setup(&provider, Some(&roots)).start();
-    for body in both_ways("Hi") {
+    let question = "Hi ".repeat(100_000);
+    for body in both_ways(&question) {
         let reply = gateway.send(&body).reply();
         assert_eq!(reply.status, 200, "{}", reply.text());
         assert!(reply.text().contains("well"), "{}", reply.text());
-        let Met::Request { head, protocol } = provider.meet() else { panic!("no request") };
+        let Met::Request { head, body, protocol } = provider.meet() else { panic!("no request") };
+        assert_eq!(body["messages"][0]["content"], *question);
         assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{head}");
         assert!(head.contains(PROVIDER_KEY), "{head}");
         // Never HTTP/2, also where the provider would rather have it.

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::Value;
 
 use super::PATIENCE;
 use super::provider::completion;
@@ -50,7 +51,7 @@ pub enum Met {
     /// The gateway turned away before it said anything.
     Nothing,
     /// A request, and the protocol that was agreed on.
-    Request { head: String, protocol: Option<String> },
+    Request { head: String, body: Value, protocol: Option<String> },
 }
 
 /// Answers every request with a completion that says `well`.
@@ -110,6 +111,7 @@ fn answer(socket: TcpStream, config: Arc<ServerConfig>) -> Option<Met> {
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
     let mut body = vec![0; length.trim().parse().ok()?];
     reader.read_exact(&mut body).ok()?;
+    let asked = serde_json::from_slice(&body).ok()?;
     let stream = reader.get_mut();
     let protocol = stream.conn.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
     let body = completion("well").to_string();
@@ -121,5 +123,5 @@ fn answer(socket: TcpStream, config: Arc<ServerConfig>) -> Option<Met> {
     .ok()?;
     stream.conn.send_close_notify();
     stream.flush().ok()?;
-    Some(Met::Request { head, protocol })
+    Some(Met::Request { head, body: asked, protocol })
 }
